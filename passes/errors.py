@@ -1,0 +1,53 @@
+"""The one exception for bad input, holding every problem that was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a model, a plan or an option cannot be used.
+
+    layer: the layer's name, or "" where no layer is to blame.  op: its ONNX op type, or "".
+    reason: what is wrong.  hint: what the user can do about it, or "".
+    """
+
+    layer: str
+    op: str
+    reason: str
+    hint: str = ""
+
+
+class LrpcError(Exception):
+    """Bad input: a headline, then every problem found, one row each.
+
+    >>> print(LrpcError("1 of 4 layers of m.onnx has no rule.", [Problem("fc", "Gemm", "no rule matches it")]))
+    1 of 4 layers of m.onnx has no rule.
+    <BLANKLINE>
+      layer  op    why
+      fc     Gemm  no rule matches it
+    """
+
+    def __init__(self, headline: str, problems: Sequence[Problem] = (), hint: str = "") -> None:
+        self.headline = headline
+        self.problems = tuple(problems)
+        self.hint = hint
+        super().__init__(self._render())
+
+    def _render(self) -> str:
+        parts = [self.headline]
+        if self.problems:
+            parts += ["", *_table(self.problems)]
+        hints = list(dict.fromkeys(h for h in (*(p.hint for p in self.problems), self.hint) if h))
+        if hints:
+            parts += ["", *hints] if self.problems else hints
+        return "\n".join(parts)
+
+
+def _table(problems: Sequence[Problem]) -> list[str]:
+    rows = [("layer", "op", "why"), *((p.layer or "-", p.op or "-", p.reason) for p in problems)]
+    layer_width = max(len(row[0]) for row in rows)
+    op_width = max(len(row[1]) for row in rows)
+    return [f"  {layer:<{layer_width}}  {op:<{op_width}}  {why}" for layer, op, why in rows]

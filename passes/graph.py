@@ -1,0 +1,166 @@
+"""The graph that travels through lrpc: an onnx-graphsurgeon graph with its metadata kept beside it.
+
+onnx-graphsurgeon drops every `metadata_props`, so what a model file says of its layers is read off
+the proto once and kept here by layer name. A node's name *is* its layer's name, unique in the graph.
+Nodes stand in topological order, and every pass keeps them so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
+"""The ir_version that each opset was released with; runtimes of that age read nothing newer."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """What the exporter told of the torch module behind a layer.
+
+    type: its qualified class, or "".  leaf_index: its place among all leaf modules in registration
+    order, None where unknown.
+    """
+
+    type: str = ""
+    leaf_index: int | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model: `body` holds nodes and tensors, `metadata` the file's own, `modules` torch's by layer name."""
+
+    body: gs.Graph
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    modules: Mapping[str, Module] = field(default_factory=dict)
+    name: str = "model"
+
+    @property
+    def nodes(self) -> list[gs.Node]:
+        """All nodes in topological order."""
+        return self.body.nodes  # type: ignore[no-any-return]
+
+    @property
+    def inputs(self) -> list[gs.Variable]:
+        """The model's inputs."""
+        return self.body.inputs  # type: ignore[no-any-return]
+
+    @property
+    def outputs(self) -> list[gs.Variable]:
+        """The model's outputs."""
+        return self.body.outputs  # type: ignore[no-any-return]
+
+    @property
+    def opset(self) -> int:
+        """The version of the standard operators."""
+        return int(self.body.opset)
+
+    def copy(self) -> Graph:
+        """Copy nodes and tensors; weights are shared, and are read-only."""
+        return replace(self, body=self.body.copy())
+
+    def tensor_names(self) -> set[str]:
+        """Every name a tensor of this graph has."""
+        tensors = (*self.inputs, *self.outputs, *(t for n in self.nodes for t in (*n.inputs, *n.outputs)))
+        return {tensor.name for tensor in tensors}
+
+    def fresh_name(self, wanted: str) -> str:
+        """Return `wanted`, or the first of `wanted:1`, `wanted:2`, ... that no layer or tensor has."""
+        taken = self.tensor_names() | {node.name for node in self.nodes}
+        return unique(wanted, taken)
+
+
+def unique(wanted: str, taken: Iterable[str]) -> str:
+    """Return `wanted`, with `:1`, `:2`, ... behind it where it is taken."""
+    names = taken if isinstance(taken, (set, frozenset, dict)) else set(taken)
+    name, repeat = wanted, 0
+    while name in names:
+        repeat += 1
+        name = f"{wanted}:{repeat}"
+    return name
+
+
+def edited(graph: Graph, edit: Callable[[Graph], bool]) -> Graph:
+    """Run `edit` on a copy; return the tidied copy if it says that it changed it, else `graph` itself."""
+    copy = graph.copy()
+    return tidy(copy) if edit(copy) else graph
+
+
+def tidy(graph: Graph) -> Graph:
+    """Drop, in place, the nodes whose results nothing reads."""
+    read = {id(output) for output in graph.outputs}
+    live: list[gs.Node] = []
+    for node in reversed(graph.nodes):
+        if any(id(output) in read for output in node.outputs):
+            live.append(node)
+            read.update(id(tensor) for tensor in node.inputs)
+        else:
+            node.inputs.clear()
+    graph.body.nodes = live[::-1]
+    return graph
+
+
+def constant(tensor: gs.Tensor) -> np.ndarray | None:
+    """Return the array of a constant tensor, None for one that is computed."""
+    return tensor.values if isinstance(tensor, gs.Constant) else None
+
+
+def is_missing(tensor: gs.Tensor) -> bool:
+    """Whether an optional input was left out."""
+    return bool(tensor.is_empty())
+
+
+def static_shape(tensor: gs.Tensor) -> tuple[int | None, ...] | None:
+    """Return the shape with None for each dynamic axis, or None where even the rank is unknown."""
+    if tensor.shape is None:
+        return None
+    return tuple(int(d) if isinstance(d, (int, np.integer)) else None for d in tensor.shape)
+
+
+def consumers(tensor: gs.Tensor) -> list[gs.Node]:
+    """Return the nodes that read a tensor, once per reading input."""
+    return list(tensor.outputs)
+
+
+def producer(tensor: gs.Tensor) -> gs.Node | None:
+    """Return the node that computes a tensor, None for an input or a constant."""
+    return tensor.inputs[0] if tensor.inputs else None
+
+
+def redirect(graph: Graph, old: gs.Variable, new: gs.Tensor) -> None:
+    """Let everything that reads `old` read `new`; the graph's outputs keep their names.
+
+    Where `old` is an output of the graph, `new` takes its name over (and must be computed by a node).
+    """
+    for node in list(old.outputs):
+        for index, tensor in enumerate(node.inputs):
+            if tensor is old:
+                node.inputs[index] = new
+    for index, output in enumerate(graph.outputs):
+        if output is old:
+            old.name, new.name = f"{old.name}/replaced", old.name
+            graph.outputs[index] = new
+
+
+def to_proto(graph: Graph) -> onnx.ModelProto:
+    """Write the graph as a self-contained ModelProto, with its metadata back in place."""
+    proto = gs.export_onnx(graph.body, do_type_check=False)
+    proto.ir_version = max(8, IR_VERSIONS.get(graph.opset, 0) or int(graph.body.ir_version or 8))
+    proto.graph.name = graph.name
+    for key, value in graph.metadata.items():
+        proto.metadata_props.add(key=key, value=value)
+    for node in proto.graph.node:
+        _describe(node, graph.modules.get(node.name, Module()))
+    return proto
+
+
+def _describe(node: onnx.NodeProto, module: Module) -> None:
+    node.metadata_props.add(key="lrpc.layer", value=node.name)
+    if module.type:
+        node.metadata_props.add(key="lrpc.module", value=module.type)
+    if module.leaf_index is not None:
+        node.metadata_props.add(key="lrpc.leaf_index", value=str(module.leaf_index))

@@ -1,0 +1,71 @@
+"""Bring an old opset to the oldest one that lrpc emits, and prove that nothing changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.version_converter
+import onnxruntime as ort
+
+from passes.errors import LrpcError
+
+OPSET = 18
+"""What lrpc emits; every operator form it uses is the same from here to the newest opset."""
+
+
+def opset_of(proto: onnx.ModelProto) -> int:
+    """Return the version of the standard operators that a model imports, 1 where it names none."""
+    return max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+
+
+def upgrade(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model at opset 18 or newer; an upgraded one is run beside the original.
+
+    Raises LrpcError where the upgrade fails or changes the result.
+    """
+    version = opset_of(proto)
+    if version >= OPSET:
+        return proto
+    try:
+        upgraded = onnx.version_converter.convert_version(proto, OPSET)
+    except Exception as error:
+        raise LrpcError(
+            f"The model's opset {version} cannot be upgraded to {OPSET}: {error}",
+            hint=f"Export it again at opset {OPSET} or newer.",
+        ) from error
+    for old, new in zip(proto.metadata_props, upgraded.metadata_props, strict=False):
+        new.CopyFrom(old)
+    _check_same(proto, upgraded, version)
+    return upgraded
+
+
+def _check_same(before: onnx.ModelProto, after: onnx.ModelProto, version: int) -> None:
+    feeds = _random_feeds(before)
+    for expected, actual in zip(_run(before, feeds), _run(after, feeds), strict=True):
+        if not np.allclose(expected, actual, rtol=1e-4, atol=1e-5, equal_nan=True):
+            raise LrpcError(
+                f"Upgrading the model from opset {version} to {OPSET} changes its output.",
+                hint=f"Export it again at opset {OPSET} or newer.",
+            )
+
+
+def _random_feeds(proto: onnx.ModelProto) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    feeds = {}
+    for value in proto.graph.input:
+        tensor = value.type.tensor_type
+        shape = [dim.dim_value or 1 for dim in tensor.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        feeds[value.name] = rng.standard_normal(shape).astype(dtype)
+    return feeds
+
+
+def _run(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return list(session.run(None, feeds))
+    except Exception as error:
+        raise LrpcError(f"ONNX Runtime cannot run the model: {error}") from error
