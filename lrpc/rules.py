@@ -215,8 +215,13 @@ def gamma(
     bias_free = _bias(zero_params) == ZERO
     up_bias, down_bias = (ZERO, ZERO) if bias_free else (up, down)
     shares = (
-        Share((Term(POS, up, up_bias), Term(NEG, down, ZERO)), gate=Gate(Test.POSITIVE, compat or not bias_free)),
-        Share((Term(POS, down, down_bias), Term(NEG, up, ZERO)), gate=Gate(Test.NEGATIVE, compat or not bias_free)),
+        Share(
+            (Term(POS, up, up_bias), Term(NEG, down, ZERO)), gate=Gate(Test.POSITIVE, compat or not bias_free)
+        ),
+        Share(
+            (Term(POS, down, down_bias), Term(NEG, up, ZERO)),
+            gate=Gate(Test.NEGATIVE, compat or not bias_free),
+        ),
     )
     return _rule("gamma", shares, stabilizer, (gamma,), zero_params, *(["compat=True"] if compat else []))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,16 @@ class Stabilizer:
 
 
 def _parse(text: str) -> Stabilizer:
-    stabilizer = {}
+    options: dict[str, Any] = {}
     for option in filter(None, (part.strip() for part in text.split(","))):
         key, _, value = option.partition("=")
-        stabilizer.update(_option(key.strip(), value.strip(), text))
-    return Stabilizer(**stabilizer)
+        options.update(_option(key.strip(), value.strip(), text))
+    return Stabilizer(**options)
 
 
 def _option(key: str, value: str, text: str) -> dict[str, object]:
     match key, bool(value):
-        case ("eps" | "epsilon"), True:
+        case (("eps" | "epsilon"), True):
             return {"epsilon": float(value)}
         case "floor", True:
             return {"floor": float(value)}

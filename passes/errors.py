@@ -23,11 +23,11 @@ class Problem:
 class LrpcError(Exception):
     """Bad input: a headline, then every problem found, one row each.
 
-    >>> print(LrpcError("1 of 4 layers of m.onnx has no rule.", [Problem("fc", "Gemm", "no rule matches it")]))
+    >>> print(LrpcError("1 of 4 layers of m.onnx has no rule.", [Problem("fc", "Gemm", "no rule")]))
     1 of 4 layers of m.onnx has no rule.
     <BLANKLINE>
       layer  op    why
-      fc     Gemm  no rule matches it
+      fc     Gemm  no rule
     """
 
     def __init__(self, headline: str, problems: Sequence[Problem] = (), hint: str = "") -> None:

@@ -146,21 +146,27 @@ def redirect(graph: Graph, old: gs.Variable, new: gs.Tensor) -> None:
             graph.outputs[index] = new
 
 
-def to_proto(graph: Graph) -> onnx.ModelProto:
-    """Write the graph as a self-contained ModelProto, with its metadata back in place."""
-    proto = gs.export_onnx(graph.body, do_type_check=False)
+def to_proto(graph: Graph, notes: Mapping[str, Mapping[str, str]] | None = None) -> onnx.ModelProto:
+    """Write the graph as a self-contained ModelProto, with its metadata back in place.
+
+    notes: metadata for single nodes, by name, in the place of what their layer is known by.
+    """
+    proto: onnx.ModelProto = gs.export_onnx(graph.body, do_type_check=False)
     proto.ir_version = max(8, IR_VERSIONS.get(graph.opset, 0) or int(graph.body.ir_version or 8))
     proto.graph.name = graph.name
     for key, value in graph.metadata.items():
         proto.metadata_props.add(key=key, value=value)
     for node in proto.graph.node:
-        _describe(node, graph.modules.get(node.name, Module()))
+        note = (notes or {}).get(node.name) or _description(node.name, graph.modules.get(node.name, Module()))
+        for key, value in note.items():
+            node.metadata_props.add(key=key, value=value)
     return proto
 
 
-def _describe(node: onnx.NodeProto, module: Module) -> None:
-    node.metadata_props.add(key="lrpc.layer", value=node.name)
+def _description(layer: str, module: Module) -> dict[str, str]:
+    entries = {"lrpc.layer": layer}
     if module.type:
-        node.metadata_props.add(key="lrpc.module", value=module.type)
+        entries["lrpc.module"] = module.type
     if module.leaf_index is not None:
-        node.metadata_props.add(key="lrpc.leaf_index", value=str(module.leaf_index))
+        entries["lrpc.leaf_index"] = str(module.leaf_index)
+    return entries

@@ -1,0 +1,173 @@
+"""The bundle on disk: three graphs, their weights once, and a manifest.
+
+What a server needs to read one is here and in `lrpc.runtime`: numpy, onnx and onnxruntime.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.numpy_helper
+
+from passes.errors import LrpcError
+
+FORMAT = 1
+WEIGHTS, MANIFEST, METADATA_KEY = "weights.bin", "manifest.json", "lrpc.manifest"
+_ALIGNMENT = 64
+_SMALL = 1024
+"""Initializers of fewer bytes stay in the graph: shapes, epsilons, biases of small layers."""
+
+Manifest = dict[str, Any]
+
+
+def save_bundle(
+    path: Path, graphs: Mapping[str, onnx.ModelProto], manifest: Manifest, *, force: bool = False
+) -> None:
+    """Write a bundle folder, beside its place first and then by renaming.
+
+    graphs: self-contained models by name ("forward" becomes forward.onnx); they are emptied of their
+    large weights, which go into weights.bin once.  Raises LrpcError where `path` is taken.
+    """
+    _check_free(path, force)
+    with _beside(path) as draft:
+        _write_weights(draft / WEIGHTS, graphs)
+        for name, proto in graphs.items():
+            (draft / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
+        files = {file.name: _fingerprint(file) for file in sorted(draft.iterdir())}
+        text = json.dumps({**manifest, "files": files}, indent=1)
+        (draft / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        _replace(draft, path)
+
+
+def save_single_file(
+    path: Path, explain: onnx.ModelProto, manifest: Manifest, *, force: bool = False
+) -> None:
+    """Write one self-contained explain.onnx that carries its manifest in `metadata_props`."""
+    _check_free(path, force)
+    explain.metadata_props.add(key=METADATA_KEY, value=json.dumps(manifest))
+    with _beside(path) as draft:
+        file = draft / path.name
+        onnx.save(explain, file)
+        os.replace(file, path)
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read the manifest of a bundle folder or of a single-file explain.onnx.
+
+    Raises LrpcError for anything else, for a newer format, and where a file is missing or cut short.
+    """
+    if path.is_dir():
+        manifest = _folder_manifest(path)
+    elif path.is_file():
+        manifest = _single_file_manifest(path)
+    else:
+        raise LrpcError(f"{path} does not exist.", hint="`lrpc compile MODEL.onnx` writes a bundle.")
+    if manifest.get("format") != FORMAT:
+        raise LrpcError(
+            f"{path} has bundle format {manifest.get('format')}; this lrpc reads format {FORMAT}."
+        )
+    return manifest
+
+
+def _folder_manifest(path: Path) -> Manifest:
+    hint = "Compile the model again: `lrpc compile MODEL.onnx --force`."
+    try:
+        manifest: Manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LrpcError(f"{path} is not a bundle: it has no readable {MANIFEST}.", hint=hint) from error
+    for name, fingerprint in manifest.get("files", {}).items():
+        file = path / name
+        if not file.is_file() or file.stat().st_size != fingerprint["bytes"]:
+            raise LrpcError(f"{path} is damaged: {name} is missing or has the wrong size.", hint=hint)
+    return manifest
+
+
+def _single_file_manifest(path: Path) -> Manifest:
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except Exception as error:
+        raise LrpcError(f"{path} is not an ONNX file, or it is truncated.") from error
+    texts = [entry.value for entry in proto.metadata_props if entry.key == METADATA_KEY]
+    if not texts:
+        raise LrpcError(
+            f"{path} is a model, not an explanation graph.", hint=f"Compile it first: `lrpc compile {path}`."
+        )
+    manifest: Manifest = json.loads(texts[0])
+    return manifest
+
+
+def _write_weights(path: Path, graphs: Mapping[str, onnx.ModelProto]) -> None:
+    """Move every large initializer out; the same name in several graphs is the same weight."""
+    places: dict[str, tuple[int, int]] = {}
+    with path.open("wb") as file:
+        for proto in graphs.values():
+            for tensor in proto.graph.initializer:
+                data = _raw(tensor)
+                if len(data) < _SMALL:
+                    continue
+                if tensor.name not in places:
+                    file.write(b"\0" * (-file.tell() % _ALIGNMENT))
+                    places[tensor.name] = (file.tell(), len(data))
+                    file.write(data)
+                _point(tensor, *places[tensor.name])
+
+
+def _raw(tensor: onnx.TensorProto) -> bytes:
+    if not tensor.HasField("raw_data"):
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+    return bytes(tensor.raw_data)
+
+
+def _point(tensor: onnx.TensorProto, offset: int, length: int) -> None:
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", WEIGHTS), ("offset", str(offset)), ("length", str(length))):
+        tensor.external_data.add(key=key, value=value)
+
+
+def _fingerprint(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"bytes": file.stat().st_size, "sha256": digest}
+
+
+def _check_free(path: Path, force: bool) -> None:
+    if not path.parent.is_dir():
+        raise LrpcError(f"{path.parent} is no folder to write {path.name} into.")
+    if path.is_dir() and not (path / MANIFEST).is_file() and any(path.iterdir()):
+        raise LrpcError(
+            f"{path} is a folder that is no bundle; lrpc leaves it alone.", hint="Choose another name."
+        )
+    if path.exists() and not force:
+        raise LrpcError(
+            f"{path} exists already.", hint="Replace it with --force, or choose another name with -o."
+        )
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a folder beside `path` to write into; nothing of it is left afterwards."""
+    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _replace(draft: Path, path: Path) -> None:
+    if path.exists():
+        with _beside(path) as old:
+            os.replace(path, old / "old") if path.is_dir() else path.unlink()
+            os.replace(draft, path)
+    else:
+        os.replace(draft, path)
+    path.chmod(0o755)

@@ -1,0 +1,174 @@
+"""compile(): load, canonize, plan, lower, bundle. Data goes one way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+from passes.check import problems
+from passes.pipeline import canonize
+
+import lrpc
+from lrpc import composites
+from lrpc.bundle import FORMAT, Manifest, save_bundle, save_single_file
+from lrpc.composites import Composite
+from lrpc.image import InputSpec
+from lrpc.lower import explain_graph, forward_graph, relevance_graph
+from lrpc.plan import Overrides, Plan, assign
+from passes.errors import LrpcError
+from passes.graph import Graph, static_shape
+from passes.load import load
+
+if TYPE_CHECKING:
+    import torch
+
+Source = "str | Path | onnx.ModelProto | torch.nn.Module"
+Report = Callable[[str], None]
+
+THRESHOLDS = {"abs_sum": [0.01, 10.0], "nonfinite": 0}
+"""Outside of these, per unit of seed, an explanation is not to be trusted."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled model. plan: which rule each layer got.  timings: seconds by stage."""
+
+    plan: Plan
+    timings: dict[str, float] = field(default_factory=dict, compare=False)
+
+    def save(
+        self, path: str | Path, *, force: bool = False, single_file: bool = False, seed_input: bool = False
+    ) -> Path:
+        """Write the bundle folder, or with `single_file` one self-contained explain.onnx.
+
+        seed_input: explain.onnx takes the input `seed` instead of `target`.  force: replace an
+        existing bundle.  Raises LrpcError where `path` is taken, or the output is no (n, classes).
+        """
+        path = Path(path)
+        if not seed_input:
+            _check_classes(self.plan.graph)
+        explain = explain_graph(self.plan, seed_input)
+        manifest = self._manifest("seed" if seed_input else "target")
+        if single_file:
+            save_single_file(path, explain, manifest, force=force)
+            return path
+        relevance, taps = relevance_graph(self.plan)
+        graphs = {"forward": forward_graph(self.plan, taps), "relevance": relevance, "explain": explain}
+        save_bundle(path, graphs, {**manifest, "taps": taps}, force=force)
+        return path
+
+    def _manifest(self, seed: str) -> Manifest:
+        graph = self.plan.graph
+        spec = InputSpec.from_metadata(graph.metadata)
+        entry, output = graph.inputs[0], graph.outputs[0]
+        normalisation = {"mean": spec.mean, "std": spec.std} if spec else {"mean": None, "std": None}
+        return {
+            "format": FORMAT,
+            "versions": {"lrpc": lrpc.__version__, "onnx": onnx.__version__},
+            "model": {
+                "name": graph.name,
+                "source": graph.metadata.get("lrpc.source", ""),
+                "opset": graph.opset,
+            },
+            "input": {"name": entry.name, "shape": _per_sample(entry), **normalisation},
+            "output": {"name": output.name, "shape": _per_sample(output)},
+            "classes": spec.classes if spec else None,
+            "composite": self.plan.composite,
+            "optimize": 0,
+            "seed": seed,
+            "plan": self.plan.to_rows(),
+            "thresholds": THRESHOLDS,
+        }
+
+
+def compile(
+    source: str | Path | onnx.ModelProto | torch.nn.Module,
+    *,
+    composite: Composite | None = None,
+    rules: Overrides = (),
+    optimize: int = 0,
+    example_input: torch.Tensor | None = None,
+    report: Report | None = None,
+) -> Compiled:
+    """Compile a model; the argument is never changed.
+
+    source: an .onnx path, a ModelProto, or a torch module together with `example_input`.
+    composite: None takes epsilon_gamma_box where the input's range is known, else epsilon_plus_flat.
+    rules: (pattern, rule) pairs that win over the composite.  optimize: 0, the definitions.
+    report: called with one line per canonization step.
+    Raises LrpcError with every problem of the model.
+    """
+    if optimize != 0:
+        raise LrpcError(
+            f"optimize={optimize} is not available yet; this version has -O0, the definitions.",
+            hint="Leave the option out, or use -O0.",
+        )
+    watch = time.perf_counter()
+    plan = plan_model(source, composite=composite, rules=rules, example_input=example_input, report=report)
+    return Compiled(plan, {"plan": time.perf_counter() - watch})
+
+
+def plan_model(
+    source: str | Path | onnx.ModelProto | torch.nn.Module,
+    *,
+    composite: Composite | None = None,
+    rules: Overrides = (),
+    example_input: torch.Tensor | None = None,
+    report: Report | None = None,
+) -> Plan:
+    """Load, canonize and plan a model, without lowering it. Parameters and errors are those of `compile`."""
+    graph = load(_exported(source, example_input))
+    found = problems(graph)
+    canonical = canonize(graph, report=report)
+    _check_ends(canonical)
+    return assign(canonical, composite or default_composite(canonical), rules, found)
+
+
+def default_composite(graph: Graph) -> Composite:
+    """Return epsilon_gamma_box where the file tells the input's range, else epsilon_plus_flat."""
+    spec = InputSpec.from_metadata(graph.metadata)
+    if spec is None or spec.mean is None or spec.std is None:
+        return composites.epsilon_plus_flat()
+    return composites.epsilon_gamma_box(low=spec.low, high=spec.high)
+
+
+def _exported(source: Any, example_input: torch.Tensor | None) -> str | Path | onnx.ModelProto:
+    if isinstance(source, (str, Path, onnx.ModelProto)):
+        return source
+    from lrpc.export import module_to_proto
+
+    if example_input is None:
+        raise LrpcError("Compiling a torch module needs `example_input`, a batch that the module takes.")
+    proto: onnx.ModelProto = module_to_proto(source, example_input)
+    return proto
+
+
+def _check_ends(graph: Graph) -> None:
+    for what, values in (("input", graph.inputs), ("output", graph.outputs)):
+        if len(values) != 1:
+            names = ", ".join(value.name for value in values)
+            raise LrpcError(f"{graph.name} has {len(values)} {what}s ({names}); lrpc takes models with one.")
+    taken = graph.tensor_names() & {"seed", "target", "relevance", "health"}
+    if taken:
+        names = ", ".join(sorted(taken))
+        raise LrpcError(
+            f"{graph.name} has tensors called {names}, the names of the bundle's own.", hint="Rename them."
+        )
+
+
+def _check_classes(graph: Graph) -> None:
+    shape = static_shape(graph.outputs[0])
+    if shape is None or len(shape) != 2 or shape[1] is None:
+        raise LrpcError(
+            f"The output of {graph.name} has shape {graph.outputs[0].shape}, not (n, classes): "
+            "a class alone is no target.",
+            hint="Compile it with --seed-input, and give a seed shaped as the output.",
+        )
+
+
+def _per_sample(tensor: Any) -> list[int | None]:
+    return list((static_shape(tensor) or ())[1:])

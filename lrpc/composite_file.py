@@ -1,0 +1,103 @@
+"""Composites from TOML files.
+
+name = "my-composite"
+base = "epsilon-plus"            # optional: its entries come after these
+parameters = { epsilon = 0.1 }   # optional: the base's parameters
+
+[[rule]]
+first = true                     # the first layer of this kind
+kind = "convolution"             # or a list of kinds
+rule = "z_box(low=-2.1, high=2.6)"
+
+[[rule]]
+layer = "layer4.*"               # a case-sensitive glob over layer names
+index = [0, 40]                  # first and last place in the plan, inclusive
+rule = "gamma(0.1)"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lrpc.composites import COMPOSITES, Composite, Entry
+from lrpc.kinds import Kind
+from lrpc.rule_text import parse_rule
+from passes.errors import LrpcError
+
+_TOP_KEYS = {"name", "base", "parameters", "rule"}
+_RULE_KEYS = {"rule", "kind", "op", "layer", "first", "index"}
+
+
+def composite_from_toml(path: str | Path) -> Composite:
+    """Read a composite. Raises LrpcError naming the file, the entry and what is wrong with it."""
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _composite(table, path.stem)
+    except OSError as error:
+        raise LrpcError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError) as error:
+        raise LrpcError(f"{path} is not a composite: {error}", hint=_HINT) from error
+
+
+_HINT = 'An entry reads: [[rule]] kind = "convolution", layer = "layer1.*", rule = "gamma(0.25)".'
+
+
+def _composite(table: Mapping[str, Any], stem: str) -> Composite:
+    _check_keys(table, _TOP_KEYS, "the file")
+    entries = [_entry(item, f"rule {number}") for number, item in enumerate(table.get("rule", []), start=1)]
+    if "base" in table:
+        entries += base_composite(table["base"], table.get("parameters", {})).entries
+    if not entries:
+        raise ValueError("it has neither [[rule]] entries nor a base")
+    return Composite(table.get("name", stem), tuple(entries))
+
+
+def base_composite(name: str, parameters: Mapping[str, Any]) -> Composite:
+    """Build a named composite; hyphens may stand for underscores. Raises ValueError."""
+    constructor = COMPOSITES.get(name.replace("-", "_"))
+    if constructor is None:
+        raise ValueError(f"there is no composite {name!r}; there are {', '.join(COMPOSITES)}")
+    try:
+        return constructor(**parameters)
+    except TypeError as error:
+        raise ValueError(f"composite {name}: {error}") from error
+
+
+def _entry(item: Mapping[str, Any], place: str) -> Entry:
+    _check_keys(item, _RULE_KEYS, place)
+    if "rule" not in item:
+        raise ValueError(f"{place} has no key 'rule'")
+    index = item.get("index")
+    if index is not None and not (isinstance(index, list) and len(index) == 2):
+        raise ValueError(f"{place}: index is [first, last], not {index!r}")
+    kinds = tuple(_kind(name, place) for name in _listed(item.get("kind", [])))
+    if item.get("first") and not kinds:
+        raise ValueError(f"{place}: first = true needs a kind")
+    return Entry(
+        parse_rule(item["rule"]),
+        kinds=kinds,
+        ops=tuple(_listed(item.get("op", []))),
+        pattern=item.get("layer", "*"),
+        first=bool(item.get("first", False)),
+        index=(int(index[0]), int(index[1])) if index else None,
+    )
+
+
+def _kind(name: str, place: str) -> Kind:
+    try:
+        return Kind(name.replace("-", "_"))
+    except ValueError:
+        raise ValueError(f"{place}: there is no kind {name!r}; there are {', '.join(Kind)}") from None
+
+
+def _listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _check_keys(table: Mapping[str, Any], known: set[str], place: str) -> None:
+    if unknown := sorted(set(table) - known):
+        raise ValueError(f"{place} has unknown keys {', '.join(unknown)}; known: {', '.join(sorted(known))}")

@@ -1,0 +1,110 @@
+"""Emit ONNX nodes one after the other, each under a name that says where it comes from.
+
+A name is a path: the layer, then the role, then (where there are several) the share and the term:
+`layer1.0.conv2/share1/term0/z`. The emitter writes either a graph of its own, whose inputs are the
+forward tensors it reads (the separate relevance graph), or behind the nodes of a forward graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from passes.graph import constant, static_shape
+
+
+class Emitter:
+    """Collect nodes in execution order; operator forms are those of opset 18."""
+
+    def __init__(self, forward: gs.Graph | None = None, reserved: Collection[str] = ()) -> None:
+        """forward: the graph to write behind (it is extended in place); None for a graph of its own.
+
+        reserved: names of the forward graph, which no emitted tensor may take.
+        """
+        self.nodes: list[gs.Node] = forward.nodes if forward is not None else []
+        self.taps: dict[str, gs.Variable] = {}
+        self.provenance: dict[str, tuple[str, str]] = {}
+        self._here = forward.tensors() if forward is not None else None
+        self._made: dict[str, gs.Tensor] = {}
+        self._reserved = frozenset(reserved)
+        self._claimed: set[str] = set()
+        self._scope: tuple[str, ...] = ()
+        self._source = ("", "")
+
+    @contextmanager
+    def layer(self, name: str, rule: str) -> Iterator[None]:
+        """Emit for one layer: everything inside is named after it and remembers its rule."""
+        before, self._source = self._source, (name, rule)
+        with self.scope(name):
+            yield
+        self._source = before
+
+    @contextmanager
+    def scope(self, *parts: str) -> Iterator[None]:
+        """Put names below `parts`; empty parts vanish."""
+        before, self._scope = self._scope, (*self._scope, *filter(None, parts))
+        yield
+        self._scope = before
+
+    def op(self, op: str, inputs: Sequence[gs.Tensor], name: str, **attributes: object) -> gs.Variable:
+        """Emit one node with one output, and return the output."""
+        return self.ops(op, inputs, (name,), **attributes)[0]
+
+    def ops(
+        self, op: str, inputs: Sequence[gs.Tensor], names: Sequence[str], **attributes: object
+    ) -> list[gs.Variable]:
+        """Emit one node with several outputs; the node takes the first one's name."""
+        outputs = [gs.Variable(self._claim(name)) for name in names]
+        node = gs.Node(op, outputs[0].name, attrs=dict(attributes), inputs=list(inputs), outputs=outputs)
+        self.nodes.append(node)
+        if self._source[0]:
+            self.provenance[node.name] = self._source
+        return outputs
+
+    def constant(self, value: object, name: str, dtype: type = np.float32) -> gs.Constant:
+        """Emit a named initializer."""
+        return gs.Constant(self._claim(name), np.asarray(value, dtype))
+
+    def read(self, tensor: gs.Tensor) -> gs.Tensor:
+        """Return a tensor or weight of the forward graph, as it is called here."""
+        if self._here is not None:
+            return self._here[tensor.name]
+        if tensor.name not in self._made:
+            self._made[tensor.name] = self._import(tensor)
+        return self._made[tensor.name]
+
+    def shared(self, name: str, make: Callable[[str], gs.Tensor]) -> gs.Tensor:
+        """Return what `make(name)` emitted, emitting it only the first time; its name stands alone."""
+        if name not in self._made:
+            before, self._scope = self._scope, ()
+            self._made[name] = make(name)
+            self._scope = before
+        return self._made[name]
+
+    def _import(self, tensor: gs.Tensor) -> gs.Tensor:
+        array = constant(tensor)
+        if array is not None:
+            return gs.Constant(tensor.name, array)
+        self.taps[tensor.name] = gs.Variable(tensor.name, tensor.dtype, tensor.shape)
+        return self.taps[tensor.name]
+
+    def _claim(self, name: str) -> str:
+        path = "/".join((*self._scope, name))
+        while path in self._reserved:
+            path += "'"
+        assert path not in self._claimed, f"two tensors are called {path}"
+        self._claimed.add(path)
+        return path
+
+
+def like(emit: Emitter, value: gs.Tensor, tensor: gs.Tensor, name: str) -> gs.Variable:
+    """Emit `value` reshaped to the shape of a forward tensor; at most one axis of it is dynamic."""
+    shape = static_shape(tensor)
+    if shape is not None and shape.count(None) <= 1:
+        target: gs.Tensor = emit.constant([-1 if d is None else d for d in shape], f"{name}/shape", np.int64)
+    else:
+        target = emit.op("Shape", [emit.read(tensor)], f"{name}/shape")
+    return emit.op("Reshape", [value, target], name)

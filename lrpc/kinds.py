@@ -1,0 +1,23 @@
+"""What sort of layer an op is: the words that composites speak in."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The kinds of layer. `*_FAMILY` below name zennit's wider groups."""
+
+    CONVOLUTION = "convolution"
+    DENSE = "dense"
+    BATCH_NORM = "batch_norm"
+    ACTIVATION = "activation"
+    SUM = "sum"
+    AVERAGE_POOL = "average_pool"
+    MAX_POOL = "max_pool"
+    STRUCTURE = "structure"
+    """Moves values and changes none: flatten, concat, transpose, pad, a branch of a fan-out."""
+
+
+LINEAR = (Kind.CONVOLUTION, Kind.DENSE)
+"""zennit's `Linear`: every layer with a weight."""

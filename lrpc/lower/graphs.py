@@ -1,0 +1,83 @@
+"""The three graphs of a bundle, over one canonized model and its plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from lrpc.emitter import Emitter
+from lrpc.lower.health import emit_health
+from lrpc.lower.propagate import propagate
+from lrpc.lower.target import emit_seed
+from lrpc.plan import Plan
+from passes.graph import Graph, to_proto
+from passes.upgrade import OPSET
+
+SEED, TARGET, RELEVANCE, HEALTH = "seed", "target", "relevance", "health"
+
+
+def relevance_graph(plan: Plan, trace: bool = False) -> tuple[onnx.ModelProto, list[str]]:
+    """Return the separate backward graph (taps and seed in, relevance out) and the names of its taps.
+
+    trace: also return the relevance arriving at each layer, as outputs `LAYER/arriving`.
+    """
+    emit = Emitter(reserved=plan.graph.tensor_names())
+    output = plan.graph.outputs[0]
+    seed = gs.Variable(SEED, np.float32, output.shape)
+    relevance, arriving = propagate(emit, plan, seed)
+    outputs = [_named(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)]
+    if trace:
+        outputs += _traced(emit, plan, arriving)
+    body = gs.Graph(emit.nodes, [*emit.taps.values(), seed], outputs, name="relevance", opset=OPSET)
+    return _written(body, emit, plan), list(emit.taps)
+
+
+def forward_graph(plan: Plan, taps: list[str]) -> onnx.ModelProto:
+    """Return the canonized model with the taps as further outputs."""
+    graph = plan.graph.copy()
+    tensors = graph.body.tensors()
+    known = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
+    graph.body.outputs = [*graph.outputs, *(tensors[name] for name in taps if name not in known)]
+    return to_proto(graph)
+
+
+def explain_graph(plan: Plan, seed_input: bool = False) -> onnx.ModelProto:
+    """Return model and relevance pass in one graph.
+
+    Inputs: the model's own and `target` (or `seed`); outputs: the model's own, `relevance`, `health`.
+    """
+    graph = plan.graph.copy()
+    output = graph.outputs[0]
+    emit = Emitter(graph.body, reserved=plan.graph.tensor_names())
+    if seed_input:
+        seed: gs.Tensor = gs.Variable(SEED, np.float32, output.shape)
+        graph.body.inputs = [*graph.inputs, seed]
+    else:
+        target = gs.Variable(TARGET, np.int64, output.shape[:1])
+        graph.body.inputs = [*graph.inputs, target]
+        seed = emit_seed(emit, output, target)
+    relevance, _ = propagate(emit, plan, seed)
+    explained = _named(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)
+    health = emit_health(emit, explained, seed, HEALTH)
+    graph.body.outputs = [*graph.outputs, explained, health]
+    return _written(graph.body, emit, plan)
+
+
+def _named(emit: Emitter, tensor: gs.Tensor, name: str, shape: list[int | str]) -> gs.Variable:
+    named = emit.op("Identity", [tensor], name)
+    named.dtype, named.shape = np.float32, shape
+    return named
+
+
+def _traced(emit: Emitter, plan: Plan, arriving: dict[str, gs.Tensor]) -> list[gs.Variable]:
+    shapes = {node.name: node.outputs[0].shape for node in plan.graph.nodes}
+    return [_named(emit, arriving[layer], f"{layer}/traced", shapes[layer]) for layer in reversed(arriving)]
+
+
+def _written(body: gs.Graph, emit: Emitter, plan: Plan) -> onnx.ModelProto:
+    notes = {
+        name: {"lrpc.layer": layer} | ({"lrpc.rule": rule} if rule else {})
+        for name, (layer, rule) in emit.provenance.items()
+    }
+    return to_proto(Graph(body, plan.graph.metadata, plan.graph.modules, body.name), notes)

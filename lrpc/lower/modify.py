@@ -1,0 +1,64 @@
+"""Emit the modifiers of the rule algebra, for parameters and for inputs."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from lrpc.emitter import Emitter
+from lrpc.rules import Boost, Fill, Keep, Mod, Neg, Pos, Square, Zero
+
+
+def modify_parameter(emit: Emitter, value: gs.Tensor | None, mod: Mod) -> gs.Tensor | None:
+    """Emit mod(weight or bias), once per parameter and modifier; None stands for a zero bias."""
+    if value is None or isinstance(mod, Zero):
+        return None
+    if isinstance(mod, Keep):
+        return value
+    return emit.shared(f"{value.name}/{_slug(mod)}", lambda name: _modified(emit, value, mod, name))
+
+
+def modify_input(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor:
+    """Emit mod(x) in x's shape."""
+    return value if isinstance(mod, Keep) else _modified(emit, value, mod, name)
+
+
+def _modified(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor:
+    match mod:
+        case Keep():
+            return value
+        case Pos():
+            return emit.op("Relu", [value], name)
+        case Neg():
+            return emit.op("Min", [value, emit.constant(0.0, f"{name}/zero")], name)
+        case Square():
+            return emit.op("Mul", [value, value], name)
+        case Boost(gamma, part):
+            clamped = _modified(emit, value, part, f"{name}/part")
+            scaled = emit.op("Mul", [clamped, emit.constant(gamma, f"{name}/gamma")], f"{name}/scaled")
+            return emit.op("Add", [value, scaled], name)
+        case Fill(number):
+            filling = emit.constant(_per_channel(number, len(value.shape)), f"{name}/value")
+            return emit.op("Expand", [filling, emit.op("Shape", [value], f"{name}/shape")], name)
+        case Zero():
+            return emit.op("Mul", [value, emit.constant(0.0, f"{name}/zero")], name)
+        case _:
+            assert_never(mod)
+
+
+def _per_channel(number: float | tuple[float, ...], rank: int) -> np.ndarray:
+    """Shape one number per channel so that it broadcasts along axis 1."""
+    values = np.asarray(number, np.float32)
+    return values if values.ndim == 0 else values.reshape(1, -1, *[1] * (rank - 2))
+
+
+def _slug(mod: Mod) -> str:
+    match mod:
+        case Boost(gamma, part):
+            return f"boost_{_slug(part)}_{gamma:g}"
+        case Fill(number):
+            return f"fill_{number}"
+        case _:
+            return type(mod).__name__.lower()

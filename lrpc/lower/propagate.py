@@ -1,0 +1,73 @@
+"""The reverse loop: from the seed at the output to the relevance at the input."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import onnx_graphsurgeon as gs
+
+from lrpc.emitter import Emitter
+from lrpc.lower.linear import lower_rule
+from lrpc.ops import OPS, LinearOp
+from lrpc.plan import Plan
+from lrpc.rules import (
+    Behaviour,
+    Copy,
+    Gradient,
+    Pass,
+    ReluBetaSmooth,
+    ReluDeconvNet,
+    ReluGuidedBackprop,
+    Rule,
+    WinnerTakeAll,
+)
+
+
+def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, dict[str, gs.Tensor]]:
+    """Emit the relevance pass; return the relevance at the input, and that arriving at each layer's output.
+
+    A tensor that several layers read collects the relevance of all of them, here and nowhere else.
+    """
+    collected: dict[str, list[gs.Tensor]] = {plan.graph.outputs[0].name: [seed]}
+    arriving: dict[str, gs.Tensor] = {}
+    for node, row in zip(reversed(plan.graph.nodes), reversed(plan.rows), strict=True):
+        with emit.layer(row.layer, str(row.rule)):
+            relevance = _collect(emit, collected.pop(node.outputs[0].name))
+            handed = _lower(emit, node, row.rule, relevance)
+        arriving[row.layer] = relevance
+        for tensor, value in zip(OPS[node.op].data(node), handed, strict=True):
+            collected.setdefault(tensor.name, []).append(value)
+    (entry,) = plan.graph.inputs
+    with emit.layer(entry.name, ""):
+        return _collect(emit, collected.pop(entry.name)), arriving
+
+
+def _collect(emit: Emitter, values: list[gs.Tensor]) -> gs.Tensor:
+    total = values[0]
+    for index, value in enumerate(values[1:], start=1):
+        total = emit.op(
+            "Add", [total, value], "arriving" if index == len(values) - 1 else f"arriving/{index}"
+        )
+    return total
+
+
+def _lower(emit: Emitter, node: gs.Node, rule: Behaviour, relevance: gs.Tensor) -> list[gs.Tensor]:
+    op = OPS[node.op]
+    match rule:
+        case Rule():
+            assert isinstance(op, LinearOp)
+            return lower_rule(emit, op, node, rule, relevance)
+        case Pass():
+            return [relevance]
+        case Gradient() | Copy() | WinnerTakeAll():
+            return op.gradient(emit, node, relevance)
+        case ReluDeconvNet():
+            return [emit.op("Relu", [relevance], "relevance")]
+        case ReluGuidedBackprop():
+            return op.gradient(emit, node, emit.op("Relu", [relevance], "positive"))
+        case ReluBetaSmooth(beta):
+            scaled = emit.op("Mul", [emit.read(node.inputs[0]), emit.constant(beta, "beta")], "scaled")
+            slope = emit.op("Sigmoid", [scaled], "slope")
+            return [emit.op("Mul", [relevance, slope], "relevance")]
+        case _:
+            assert_never(rule)

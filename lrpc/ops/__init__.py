@@ -1,0 +1,37 @@
+"""The operators that lrpc propagates relevance through, one line each."""
+
+from __future__ import annotations
+
+from lrpc.kinds import Kind
+from lrpc.ops.activation import ACTIVATIONS
+from lrpc.ops.batch_norm import BatchNorm
+from lrpc.ops.convolution import Convolution, TransposedConvolution
+from lrpc.ops.dense import Dense
+from lrpc.ops.op import LinearOp, Op
+from lrpc.ops.pool import AveragePool, GlobalAveragePool, MaxPool
+from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Sum, Transpose
+
+__all__ = ["OPS", "LinearOp", "Op"]
+
+_TABLE: tuple[Op, ...] = (
+    Convolution("Conv", Kind.CONVOLUTION),
+    TransposedConvolution("ConvTranspose", Kind.CONVOLUTION),
+    Dense("Gemm", Kind.DENSE),
+    BatchNorm("BatchNormalization", Kind.BATCH_NORM, elementwise=True),
+    Sum("Sum", Kind.SUM),
+    AveragePool("AveragePool", Kind.AVERAGE_POOL),
+    GlobalAveragePool("GlobalAveragePool", Kind.AVERAGE_POOL),
+    MaxPool("MaxPool", Kind.MAX_POOL),
+    *ACTIVATIONS,
+    Identity("Identity", Kind.STRUCTURE, elementwise=True),
+    Identity("Dropout", Kind.STRUCTURE, elementwise=True),
+    Reshape("Flatten", Kind.STRUCTURE),
+    Reshape("Reshape", Kind.STRUCTURE),
+    Reshape("Squeeze", Kind.STRUCTURE),
+    Reshape("Unsqueeze", Kind.STRUCTURE),
+    Transpose("Transpose", Kind.STRUCTURE),
+    Concat("Concat", Kind.STRUCTURE),
+    Pad("Pad", Kind.STRUCTURE),
+)
+
+OPS: dict[str, Op] = {op.name: op for op in _TABLE}

@@ -1,0 +1,49 @@
+"""BatchNormalization that no linear layer could absorb: x * scale + shift for each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from lrpc.emitter import Emitter
+from lrpc.ops.op import LinearOp, present
+from passes.graph import constant
+
+
+@dataclass(frozen=True)
+class BatchNorm(LinearOp):
+    """scale = gamma / sqrt(var + epsilon), shift = beta - mean * scale."""
+
+    def problem(self, node: gs.Node) -> str:
+        if any(constant(tensor) is None for tensor in node.inputs[1:]):
+            return "its statistics are computed from the input, not constants"
+        return super().problem(node)
+
+    def weight(self, emit: Emitter, node: gs.Node) -> gs.Tensor | None:
+        return self._per_channel(emit, node, _scale(node), "scale")
+
+    def bias(self, emit: Emitter, node: gs.Node) -> gs.Tensor | None:
+        beta, mean = (tensor.values.astype(np.float64) for tensor in node.inputs[2:4])
+        return self._per_channel(emit, node, beta - mean * _scale(node), "shift")
+
+    def forward(
+        self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
+    ) -> gs.Tensor:
+        scaled = emit.op("Mul", present(*xs, w), "z/scaled" if b is not None else "z")
+        return scaled if b is None else emit.op("Add", [scaled, b], "z")
+
+    def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
+        return [emit.op("Mul", present(s, w), "transpose")]
+
+    def _per_channel(self, emit: Emitter, node: gs.Node, values: np.ndarray, role: str) -> gs.Tensor:
+        shaped = values.reshape(-1, *[1] * (len(node.inputs[0].shape) - 2))
+        return emit.shared(f"{node.name}/{role}", lambda name: emit.constant(shaped, name))
+
+
+def _scale(node: gs.Node) -> np.ndarray:
+    gamma, var = (node.inputs[index].values.astype(np.float64) for index in (1, 4))
+    scale: np.ndarray = gamma / np.sqrt(var + node.attrs.get("epsilon", 1e-5))
+    return scale

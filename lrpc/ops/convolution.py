@@ -1,0 +1,112 @@
+"""Conv and ConvTranspose in 1, 2 and 3 dimensions: each is the other's transpose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from lrpc.emitter import Emitter
+from lrpc.ops.op import DYNAMIC_SIZE, LinearOp, parameter, present
+from passes.graph import constant, static_shape
+
+_GEOMETRY = ("strides", "dilations", "group", "kernel_shape")
+
+
+@dataclass(frozen=True)
+class _Weighted(LinearOp):
+    def weight(self, emit: Emitter, node: gs.Node) -> gs.Tensor | None:
+        return emit.read(node.inputs[1])
+
+    def bias(self, emit: Emitter, node: gs.Node) -> gs.Tensor | None:
+        bias = parameter(node, 2)
+        return None if bias is None else emit.read(bias)
+
+    def problem(self, node: gs.Node) -> str:
+        if constant(node.inputs[1]) is None:
+            return "its weight is computed from the input, not a constant"
+        if (bias := parameter(node, 2)) is not None and constant(bias) is None:
+            return "its bias is computed from the input, not a constant"
+        if (shape := static_shape(node.inputs[0])) is not None and None in shape[1:]:
+            return DYNAMIC_SIZE
+        return super().problem(node)
+
+    def forward(
+        self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
+    ) -> gs.Tensor:
+        return emit.op(self.name, present(*xs, w, b), "z", **node.attrs)
+
+
+@dataclass(frozen=True)
+class Convolution(_Weighted):
+    """Conv: the transpose is a ConvTranspose with the same weight."""
+
+    def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
+        size = _sizes(node.inputs[0])
+        attributes = {key: node.attrs[key] for key in _GEOMETRY}
+        return [transposed(emit, s, w, size, list(node.attrs["pads"]), attributes)]
+
+
+@dataclass(frozen=True)
+class TransposedConvolution(_Weighted):
+    """ConvTranspose: the transpose is a Conv with the same weight."""
+
+    def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
+        attributes = {key: node.attrs[key] for key in (*_GEOMETRY, "pads")}
+        return [emit.op("Conv", present(s, w), "transpose", **attributes)]
+
+
+def transposed(
+    emit: Emitter,
+    s: gs.Tensor,
+    w: gs.Tensor | None,
+    size: Sequence[int],
+    pads: list[int],
+    attributes: dict[str, object],
+) -> gs.Tensor:
+    """Emit the transpose of a convolution whose input had the spatial `size`.
+
+    Trailing positions that no window reached come back as `output_padding`. Asymmetric pads are
+    cropped off, because runtimes place a ConvTranspose that has them on the CPU.
+    """
+    dims = len(size)
+    begins, ends = pads[:dims], pads[dims:]
+    steps = zip(
+        size, begins, ends, _ints(attributes, "kernel_shape"), _ints(attributes, "dilations"), strict=True
+    )
+    spans = [n + b + e - d * (k - 1) - 1 for n, b, e, k, d in steps]
+    tail = [span % stride for span, stride in zip(spans, _ints(attributes, "strides"), strict=True)]
+    inputs = present(s, w)
+    if begins == ends:
+        return emit.op("ConvTranspose", inputs, "transpose", pads=pads, output_padding=tail, **attributes)
+    whole = emit.op(
+        "ConvTranspose", inputs, "transpose/whole", pads=[0] * 2 * dims, output_padding=tail, **attributes
+    )
+    return crop(emit, whole, begins, [b + n for b, n in zip(begins, size, strict=True)], "transpose")
+
+
+def crop(
+    emit: Emitter,
+    value: gs.Tensor,
+    starts: Sequence[int],
+    ends: Sequence[int],
+    name: str,
+    first_axis: int = 2,
+) -> gs.Tensor:
+    """Emit value[..., start:end] on the axes from `first_axis` on."""
+    axes = range(first_axis, first_axis + len(starts))
+    operands = {"starts": starts, "ends": ends, "axes": list(axes)}
+    constants = [emit.constant(list(v), f"{name}/{key}", np.int64) for key, v in operands.items()]
+    return emit.op("Slice", [value, *constants], name)
+
+
+def _sizes(tensor: gs.Tensor) -> list[int]:
+    return [int(d) for d in tensor.shape[2:]]
+
+
+def _ints(attributes: dict[str, object], key: str) -> list[int]:
+    values = attributes[key]
+    assert isinstance(values, (list, tuple))
+    return [int(value) for value in values]

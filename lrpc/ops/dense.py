@@ -1,0 +1,41 @@
+"""Gemm as a dense layer: a matrix of (batch, features) times a constant weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from lrpc.emitter import Emitter
+from lrpc.ops.op import LinearOp, parameter, present
+from passes.graph import constant
+
+
+@dataclass(frozen=True)
+class Dense(LinearOp):
+    """Gemm without scales on a plain left operand; the weight is (in, out), or (out, in) with transB."""
+
+    def problem(self, node: gs.Node) -> str:
+        bias = parameter(node, 2)
+        if constant(node.inputs[1]) is None or (bias is not None and constant(bias) is None):
+            return "its weight or bias is computed from the input, not a constant"
+        scales = (node.attrs.get("alpha", 1.0), node.attrs.get("beta", 1.0))
+        if node.attrs.get("transA", 0) or scales != (1.0, 1.0):
+            return "it transposes its input or scales its operands (transA, alpha, beta)"
+        return super().problem(node)
+
+    def weight(self, emit: Emitter, node: gs.Node) -> gs.Tensor | None:
+        return emit.read(node.inputs[1])
+
+    def bias(self, emit: Emitter, node: gs.Node) -> gs.Tensor | None:
+        bias = parameter(node, 2)
+        return None if bias is None else emit.read(bias)
+
+    def forward(
+        self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
+    ) -> gs.Tensor:
+        return emit.op("Gemm", present(*xs, w, b), "z", transB=node.attrs.get("transB", 0))
+
+    def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
+        return [emit.op("Gemm", present(s, w), "transpose", transB=1 - node.attrs.get("transB", 0))]

@@ -1,0 +1,82 @@
+"""What lrpc knows of an operator: its kind, and how relevance, or a gradient, runs back through it.
+
+An op knows no rule. A linear op gives its map f and the transpose of its Jacobian, for any input and
+any parameters; every op gives its vector-Jacobian product. `lrpc.lower` puts rules and ops together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_graphsurgeon as gs
+
+from lrpc.emitter import Emitter
+from lrpc.kinds import Kind
+from passes.graph import static_shape
+
+DYNAMIC_SIZE = "the size of its input is dynamic; fix the model's input size (the batch may stay dynamic)"
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operator. `name` is the ONNX op type; `elementwise` ops keep their input's shape."""
+
+    name: str
+    kind: Kind
+    elementwise: bool = False
+
+    def problem(self, node: gs.Node) -> str:
+        """Return why relevance cannot be propagated through this node, "" if it can."""
+        if any(static_shape(t) is None for t in (*self.data(node), node.outputs[0])):
+            return "its shape is unknown; give the model's inputs a fixed shape"
+        return ""
+
+    def data(self, node: gs.Node) -> list[gs.Tensor]:
+        """Return the inputs that relevance flows to."""
+        return [node.inputs[0]]
+
+    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        """Emit J^T relevance, one result per data input."""
+        raise TypeError(f"{self.name} has no gradient")
+
+
+@dataclass(frozen=True)
+class LinearOp(Op):
+    """An operator that is linear in its data inputs once its parameters are fixed."""
+
+    parametric: bool = True
+
+    def weight(self, emit: Emitter, node: gs.Node) -> gs.Tensor | None:
+        """Return the weight, None for an op without parameters."""
+        return None
+
+    def bias(self, emit: Emitter, node: gs.Node) -> gs.Tensor | None:
+        """Return the bias, None where there is none."""
+        return None
+
+    def forward(
+        self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
+    ) -> gs.Tensor:
+        """Emit f(xs; w, b), shaped as the node's output."""
+        raise TypeError(f"{self.name} has no linear map")
+
+    def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
+        """Emit J_w^T s, one result per data input, each shaped as that input."""
+        raise TypeError(f"{self.name} has no transpose")
+
+    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        """Emit J^T relevance with the layer's own weight."""
+        return self.transpose(emit, node, relevance, self.weight(emit, node))
+
+
+def parameter(node: gs.Node, index: int) -> gs.Tensor | None:
+    """Return an optional parameter of a node, None where it was left out."""
+    if index >= len(node.inputs) or node.inputs[index].is_empty():
+        return None
+    return node.inputs[index]
+
+
+def present(*tensors: gs.Tensor | None) -> list[gs.Tensor]:
+    """Return the tensors that are there, in order."""
+    return [tensor for tensor in tensors if tensor is not None]

@@ -1,0 +1,131 @@
+"""Pools: averages are linear maps without parameters, a maximum hands relevance to its winner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from lrpc.emitter import Emitter, like
+from lrpc.ops.convolution import transposed
+from lrpc.ops.op import DYNAMIC_SIZE, LinearOp, Op, present
+from passes.graph import static_shape
+
+
+def _dynamic_size(node: gs.Node) -> str:
+    shape = static_shape(node.inputs[0])
+    if shape is not None and None in shape[1:]:
+        return DYNAMIC_SIZE
+    return ""
+
+
+@dataclass(frozen=True)
+class AveragePool(LinearOp):
+    """A depthwise convolution with ones, divided by the number of positions that each window counts."""
+
+    parametric: bool = False
+
+    def problem(self, node: gs.Node) -> str:
+        return _dynamic_size(node) or super().problem(node)
+
+    def forward(
+        self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
+    ) -> gs.Tensor:
+        return emit.op("AveragePool", list(xs), "z", **node.attrs)
+
+    def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
+        channels, *size = (int(d) for d in node.inputs[0].shape[1:])
+        kernel = [int(k) for k in node.attrs["kernel_shape"]]
+        windows = [_Windows.of(node, axis, n) for axis, n in enumerate(size)]
+        counts = _outer([window.counts for window in windows])[None, None]
+        share = emit.op("Div", [s, emit.constant(counts, "transpose/counts")], "transpose/share")
+        shape = emit.constant([channels, 1, *kernel], "transpose/kernel_shape", np.int64)
+        one = emit.constant(1.0, "transpose/one")
+        ones = emit.op("Expand", [one, shape], "transpose/kernel")
+        pads = [window.begin for window in windows] + [window.end for window in windows]
+        attributes = {
+            "strides": node.attrs["strides"],
+            "dilations": node.attrs.get("dilations", [1] * len(size)),
+            "group": channels,
+            "kernel_shape": kernel,
+        }
+        return [transposed(emit, share, ones, size, pads, attributes)]
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The windows of a pool along one axis.
+
+    begin, end: padding, where `end` reaches as far as the last window does.
+    counts: how many positions each window averages over.
+    """
+
+    begin: int
+    end: int
+    counts: list[int]
+
+    @classmethod
+    def of(cls, node: gs.Node, axis: int, n: int) -> _Windows:
+        dims = len(node.attrs["kernel_shape"])
+        kernel, stride = node.attrs["kernel_shape"][axis], node.attrs["strides"][axis]
+        dilation = node.attrs.get("dilations", [1] * dims)[axis]
+        begin, end = node.attrs["pads"][axis], node.attrs["pads"][dims + axis]
+        outputs = int(node.outputs[0].shape[2 + axis])
+        starts = [index * stride - begin for index in range(outputs)]
+        # Ceil mode lets the last window run over the padding; what lies beyond counts for nothing.
+        low, high = (-begin, n + end) if node.attrs.get("count_include_pad", 0) else (0, n)
+        counts = [sum(low <= start + tap * dilation < high for tap in range(kernel)) for start in starts]
+        reach = starts[-1] + dilation * (kernel - 1) + 1 - n
+        return cls(begin, max(end, reach), counts)
+
+
+def _outer(axes: Sequence[Sequence[int]]) -> np.ndarray:
+    grids = np.meshgrid(*(np.asarray(axis, np.float32) for axis in axes), indexing="ij")
+    product: np.ndarray = np.prod(np.stack(grids), axis=0)
+    return product
+
+
+@dataclass(frozen=True)
+class GlobalAveragePool(LinearOp):
+    """The mean over all spatial positions."""
+
+    parametric: bool = False
+
+    def problem(self, node: gs.Node) -> str:
+        return _dynamic_size(node) or super().problem(node)
+
+    def forward(
+        self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
+    ) -> gs.Tensor:
+        return emit.op("GlobalAveragePool", list(xs), "z")
+
+    def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
+        size = math.prod(int(d) for d in node.inputs[0].shape[2:])
+        share = emit.op("Div", [s, emit.constant(float(size), "transpose/count")], "transpose/share")
+        shape = emit.op("Shape", [emit.read(node.inputs[0])], "transpose/shape")
+        return [emit.op("Expand", [share, shape], "transpose")]
+
+
+@dataclass(frozen=True)
+class MaxPool(Op):
+    """The winner takes all, the first one on ties; overlapping windows add up."""
+
+    def problem(self, node: gs.Node) -> str:
+        if len(node.outputs) > 1 and node.outputs[1].outputs:
+            return "its indices are read by another layer"
+        return _dynamic_size(node) or super().problem(node)
+
+    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        x = emit.read(node.inputs[0])
+        _, indices = emit.ops("MaxPool", present(x), ("winner", "winner/indices"), **node.attrs)
+        row = emit.constant([-1], "flat_shape", np.int64)
+        flat_indices = emit.op("Reshape", [indices, row], "winner/flat_indices")
+        flat_relevance = emit.op("Reshape", [relevance, row], "flat_relevance")
+        zeros = emit.op("ConstantOfShape", [emit.op("Shape", [x], "x_shape")], "zeros")
+        flat_zeros = emit.op("Reshape", [zeros, row], "flat_zeros")
+        operands = [flat_zeros, flat_indices, flat_relevance]
+        scattered = emit.op("ScatterElements", operands, "scattered", axis=0, reduction="add")
+        return [like(emit, scattered, node.inputs[0], "unpooled")]

@@ -1,0 +1,110 @@
+"""Ops that move values and change none: relevance moves back the way the values came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from lrpc.emitter import Emitter, like
+from lrpc.ops.convolution import crop
+from lrpc.ops.op import LinearOp, Op
+from passes.graph import constant, static_shape
+
+
+@dataclass(frozen=True)
+class Sum(LinearOp):
+    """The sum of its branches, all of one shape."""
+
+    parametric: bool = False
+
+    def data(self, node: gs.Node) -> list[gs.Tensor]:
+        return list(node.inputs)
+
+    def problem(self, node: gs.Node) -> str:
+        if any(constant(tensor) is not None for tensor in node.inputs):
+            return "one of its operands is a constant, and no linear layer before it could take it as bias"
+        if len({tuple(map(str, tensor.shape or ())) for tensor in node.inputs}) > 1:
+            return "its operands have different shapes (broadcasting is not supported)"
+        return super().problem(node)
+
+    def forward(
+        self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
+    ) -> gs.Tensor:
+        return emit.op("Sum", list(xs), "z")
+
+    def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
+        return [s] * len(node.inputs)
+
+
+@dataclass(frozen=True)
+class Identity(Op):
+    """Identity and Dropout, and the branches of a fan-out."""
+
+    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        return [relevance]
+
+
+@dataclass(frozen=True)
+class Reshape(Op):
+    """Flatten, Reshape, Squeeze and Unsqueeze."""
+
+    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        return [like(emit, relevance, node.inputs[0], "reshaped")]
+
+
+@dataclass(frozen=True)
+class Transpose(Op):
+    """Transpose: relevance goes through the inverse permutation."""
+
+    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        rank = len(node.inputs[0].shape)
+        forward = node.attrs.get("perm", list(range(rank))[::-1])
+        inverse = [int(axis) for axis in np.argsort(forward)]
+        return [emit.op("Transpose", [relevance], "transposed", perm=inverse)]
+
+
+@dataclass(frozen=True)
+class Concat(Op):
+    """Concat: every input gets its own slice."""
+
+    def data(self, node: gs.Node) -> list[gs.Tensor]:
+        return list(node.inputs)
+
+    def problem(self, node: gs.Node) -> str:
+        shapes = [static_shape(tensor) for tensor in node.inputs]
+        if any(shape is not None and shape[node.attrs["axis"]] is None for shape in shapes):
+            return "it joins along a dynamic axis"
+        return super().problem(node)
+
+    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        axis = node.attrs["axis"] % len(node.outputs[0].shape)
+        sizes = [int(tensor.shape[axis]) for tensor in node.inputs]
+        ends = np.cumsum(sizes).tolist()
+        return [
+            crop(emit, relevance, [end - size], [end], f"slice{index}", first_axis=axis)
+            for index, (size, end) in enumerate(zip(sizes, ends, strict=True))
+        ]
+
+
+@dataclass(frozen=True)
+class Pad(Op):
+    """Pad with a constant: relevance of the padding is dropped."""
+
+    def problem(self, node: gs.Node) -> str:
+        pads = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+        if node.attrs.get("mode", "constant") != "constant" or pads is None or (pads < 0).any():
+            return "only constant padding by fixed, non-negative amounts is supported"
+        if len(node.inputs) > 3 and not node.inputs[3].is_empty():
+            return "padding on chosen axes is not supported"
+        if None in (static_shape(node.inputs[0]) or ())[1:]:
+            return "the size of its input is dynamic; give the model a fixed input size"
+        return super().problem(node)
+
+    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        rank = len(node.inputs[0].shape)
+        begins = [int(p) for p in node.inputs[1].values[1:rank]]
+        ends = [begin + int(n) for begin, n in zip(begins, node.inputs[0].shape[1:], strict=True)]
+        return [crop(emit, relevance, begins, ends, "unpadded", first_axis=1)]

@@ -1,0 +1,216 @@
+"""The plan: which rule each layer gets, and why."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import onnx_graphsurgeon as gs
+
+from lrpc.composites import Composite, Entry
+from lrpc.kinds import Kind
+from lrpc.ops import OPS, LinearOp, Op
+from lrpc.rules import (
+    KEEP,
+    Behaviour,
+    Copy,
+    Fill,
+    Gradient,
+    Pass,
+    ReluBetaSmooth,
+    ReluDeconvNet,
+    ReluGuidedBackprop,
+    Rule,
+    WinnerTakeAll,
+)
+from passes.errors import LrpcError, Problem
+from passes.graph import Graph
+
+Overrides = Sequence[tuple[str, Behaviour]]
+"""(pattern over layer names, rule) pairs, which win over the composite; the first match wins."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of the plan. why: the condition of the composite, or the override, that matched."""
+
+    layer: str
+    op: str
+    kind: Kind
+    rule: Behaviour
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A canonized graph and a row for each of its nodes, in execution order."""
+
+    graph: Graph
+    composite: str
+    rows: tuple[Row, ...]
+
+    @property
+    def behaviours(self) -> dict[str, Behaviour]:
+        """The rule of each layer by name."""
+        return {row.layer: row.rule for row in self.rows}
+
+    def __str__(self) -> str:
+        head = ("#", "layer", "op", "kind", "rule", "why")
+        cells = [
+            head,
+            *((str(i), r.layer, r.op, r.kind, str(r.rule), r.why) for i, r in enumerate(self.rows)),
+        ]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells
+        ]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def to_json(self) -> str:
+        """Return the plan as JSON: {"composite": ..., "layers": [{"layer", "op", "kind", "rule", "why"}]}."""
+        return json.dumps({"composite": self.composite, "layers": self.to_rows()}, indent=1)
+
+    def to_rows(self) -> list[dict[str, str]]:
+        """Return the rows as plain dictionaries, as they stand in the bundle's manifest."""
+        return [
+            {"layer": r.layer, "op": r.op, "kind": str(r.kind), "rule": str(r.rule), "why": r.why}
+            for r in self.rows
+        ]
+
+
+def assign(
+    graph: Graph, composite: Composite, overrides: Overrides = (), problems: Iterable[Problem] = ()
+) -> Plan:
+    """Give every layer of a canonized graph its rule.
+
+    problems: what is already known to be wrong with the graph; it is reported with the rest.
+    Raises LrpcError with every layer that has no rule, has one that does not fit its op, or cannot
+    be propagated through, and with every pattern that matches nothing.
+    """
+    _check_patterns(graph, overrides)
+    mine = tuple(
+        Entry(rule, pattern=pattern, origin=f"--rule {pattern}={rule}") for pattern, rule in overrides
+    )
+    entries = (*mine, *composite.entries)
+    first = _first_layers(graph, entries)
+    found, rows = list(problems), []
+    for position, node in enumerate(graph.nodes):
+        row = _row(node, position, entries, first, composite)
+        if isinstance(row, Row):
+            rows.append(row)
+        elif not any(problem.layer == node.name for problem in found):
+            found.append(row)
+    if found:
+        layers = len({problem.layer for problem in found})
+        raise LrpcError(
+            f"{layers} of {len(graph.nodes)} layers of {graph.name} cannot be explained.",
+            found,
+        )
+    return Plan(graph, composite.name, tuple(rows))
+
+
+def _row(
+    node: gs.Node, position: int, entries: Sequence[Entry], first: dict[int, str], composite: Composite
+) -> Row | Problem:
+    op = OPS.get(node.op)
+    if op is None:
+        return Problem(node.name, node.op, _unsupported(node), f"Supported ops: {', '.join(OPS)}.")
+    if reason := op.problem(node):
+        return Problem(node.name, node.op, reason)
+    for index, entry in enumerate(entries):
+        if entry.matches(node.name, node.op, op.kind, position, first.get(index) == node.name):
+            if reason := _misfit(op, node, entry.rule):
+                return Problem(node.name, node.op, f"{entry.rule} does not fit: {reason}", _RULE_HINT)
+            return Row(node.name, node.op, op.kind, entry.rule, entry.why)
+    return Problem(node.name, node.op, f"{composite.name} says nothing about a {op.kind}", _RULE_HINT)
+
+
+_RULE_HINT = "Give a layer its rule with --rule 'LAYER=RULE', or choose a composite that covers it."
+
+
+def _unsupported(node: gs.Node) -> str:
+    if node.op in ("Softmax", "LogSoftmax"):
+        return (
+            "not piecewise linear; explain the scores before it (export the model without its last softmax)"
+        )
+    if node.op in ("Add", "Sub", "Mul", "Div"):
+        operands = "a constant" if any(isinstance(t, gs.Constant) for t in node.inputs) else "two tensors"
+        return f"combines the input with {operands} in a way that no linear layer could take up"
+    return "there is no rule for this op"
+
+
+def _first_layers(graph: Graph, entries: Sequence[Entry]) -> dict[int, str]:
+    """Return, by place among the entries, the layer that a `first` entry means."""
+    order = {node.name: position for position, node in enumerate(graph.nodes)}
+    leaves = {
+        name: module.leaf_index for name, module in graph.modules.items() if module.leaf_index is not None
+    }
+    first = {}
+    for index, entry in enumerate(entries):
+        layers = [
+            n.name for n in graph.nodes if entry.first and n.op in OPS and OPS[n.op].kind in entry.kinds
+        ]
+        registered = leaves if all(layer in leaves for layer in layers) else order
+        if layers:
+            first[index] = min(layers, key=lambda layer: (registered[layer], order[layer]))
+    return first
+
+
+def _misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:
+    """Return why a rule cannot be applied to an op, "" if it can."""
+    match rule:
+        case Rule() if not isinstance(op, LinearOp):
+            return f"{op.name} is not a linear layer; it takes pass, gradient or a rule of its own"
+        case Rule() if (
+            isinstance(op, LinearOp)
+            and not op.parametric
+            and any(t.x != KEEP or t.w != KEEP for s in rule.shares for t in s.terms)
+        ):
+            return f"{op.name} has no parameters; it takes norm, epsilon or gradient"
+        case Rule():
+            return _wrong_channels(node, rule)
+        case Pass() if not op.elementwise:
+            return f"{op.name} changes the shape of its input; pass needs an elementwise layer"
+        case Copy() if op.kind is not Kind.SUM:
+            return "copy is for sums"
+        case WinnerTakeAll() if op.kind is not Kind.MAX_POOL:
+            return "winner_take_all is for max pools"
+        case ReluDeconvNet() | ReluGuidedBackprop() | ReluBetaSmooth() if op.name != "Relu":
+            return "the ReLU rules are for Relu"
+        case Gradient() | _:
+            return ""
+
+
+def _wrong_channels(node: gs.Node, rule: Rule) -> str:
+    """Return a complaint where bounds are given per channel and their number is not the input's."""
+    channels = node.inputs[0].shape[1]
+    for term in (term for share in rule.shares for term in share.terms):
+        if isinstance(term.x, Fill) and isinstance(term.x.value, tuple) and len(term.x.value) != channels:
+            return f"it gives bounds for {len(term.x.value)} channels, the layer's input has {channels}"
+    return ""
+
+
+def _check_patterns(graph: Graph, overrides: Overrides) -> None:
+    names = [node.name for node in graph.nodes]
+    problems = [
+        Problem(
+            "-",
+            "-",
+            f"--rule {pattern!r} matches no layer{_guess(pattern, names)}",
+            "`lrpc plan` lists the layers.",
+        )
+        for pattern, _ in overrides
+        if not any(fnmatchcase(name, pattern) for name in names)
+    ]
+    if problems:
+        raise LrpcError(
+            f"{len(problems)} of {len(overrides)} rule patterns match nothing in {graph.name}.", problems
+        )
+
+
+def _guess(pattern: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(pattern, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

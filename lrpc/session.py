@@ -1,0 +1,107 @@
+"""Open ONNX Runtime sessions on the provider that was asked for, and on no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper
+
+from passes.errors import LrpcError
+
+CPU = "CPUExecutionProvider"
+_QUIET, _DEFAULT = 4, 2
+_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+
+
+def open_session(path: Path, providers: Sequence[str]) -> ort.InferenceSession:
+    """Open a session whose every node runs on the first provider.
+
+    Raises LrpcError where the machine lacks the provider, or where nodes would fall back to the CPU:
+    it names them.
+    """
+    wanted = providers[0]
+    if wanted == CPU:
+        return _session(path, [CPU])
+    check_provider(wanted)
+    options = [(wanted, _CUDA_OPTIONS if wanted.startswith("CUDA") else {})]
+    try:
+        return _session(path, options, {"session.disable_cpu_ep_fallback": "1"})
+    except Exception as error:
+        raise LrpcError(
+            f"{path.name} cannot run on {wanted} alone; these nodes would run elsewhere: "
+            f"{', '.join(_elsewhere(path, options, wanted)) or error}",
+            hint="Run it with --provider cpu, or compile it with rules that this provider supports.",
+        ) from error
+
+
+def check_provider(wanted: str) -> None:
+    """Raise LrpcError unless ONNX Runtime can start a session on this provider here.
+
+    A provider that is listed may still lack its libraries or a device, so a one-node model is tried.
+    """
+    listed = wanted in ort.get_available_providers()
+    with _quiet():
+        started = listed and wanted in _started(wanted)
+    if not started:
+        reason = (
+            "its libraries or a device are missing" if listed else "this ONNX Runtime was built without it"
+        )
+        raise LrpcError(
+            f"{wanted} is not available on this machine: {reason}.",
+            hint="Install onnxruntime-gpu with CUDA and cuDNN, or use --provider cpu.",
+        )
+
+
+def assigned_elsewhere(assignment: Iterable[Any], wanted: str) -> list[str]:
+    """Return 'name (op) on provider' for each node that ONNX Runtime assigned to another provider."""
+    return [
+        f"{node.name} ({node.op_type}) on {subgraph.ep_name}"
+        for subgraph in assignment
+        if subgraph.ep_name != wanted
+        for node in subgraph.get_nodes()
+    ]
+
+
+def _elsewhere(path: Path, options: Sequence[object], wanted: str) -> list[str]:
+    config = {"session.record_ep_graph_assignment_info": "1"}
+    try:
+        session = _session(path, [*options, CPU], config)
+        return assigned_elsewhere(session.get_provider_graph_assignment_info(), wanted)
+    except Exception:  # the diagnosis must not hide the failure that it explains
+        return []
+
+
+def _session(
+    path: Path | bytes, providers: Sequence[object], config: dict[str, str] | None = None
+) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    for key, value in (config or {}).items():
+        options.add_session_config_entry(key, value)
+    model = path if isinstance(path, bytes) else str(path)
+    return ort.InferenceSession(model, options, providers=list(providers))
+
+
+def _started(wanted: str) -> list[str]:
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "probe", value[:1], value[1:])
+    proto = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
+    try:
+        return list(_session(onnx.ModelProto.SerializeToString(proto), [wanted, CPU]).get_providers())
+    except Exception:
+        return []
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep ONNX Runtime from logging an error that is reported here as one sentence."""
+    ort.set_default_logger_severity(_QUIET)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(_DEFAULT)
