@@ -11,11 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import onnx
 import onnx_graphsurgeon as gs
-
-IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
-"""The ir_version that each opset was released with; runtimes of that age read nothing newer."""
 
 
 @dataclass(frozen=True)
@@ -144,29 +140,3 @@ def redirect(graph: Graph, old: gs.Variable, new: gs.Tensor) -> None:
         if output is old:
             old.name, new.name = f"{old.name}/replaced", old.name
             graph.outputs[index] = new
-
-
-def to_proto(graph: Graph, notes: Mapping[str, Mapping[str, str]] | None = None) -> onnx.ModelProto:
-    """Write the graph as a self-contained ModelProto, with its metadata back in place.
-
-    notes: metadata for single nodes, by name, in the place of what their layer is known by.
-    """
-    proto: onnx.ModelProto = gs.export_onnx(graph.body, do_type_check=False)
-    proto.ir_version = max(8, IR_VERSIONS.get(graph.opset, 0) or int(graph.body.ir_version or 8))
-    proto.graph.name = graph.name
-    for key, value in graph.metadata.items():
-        proto.metadata_props.add(key=key, value=value)
-    for node in proto.graph.node:
-        note = (notes or {}).get(node.name) or _description(node.name, graph.modules.get(node.name, Module()))
-        for key, value in note.items():
-            node.metadata_props.add(key=key, value=value)
-    return proto
-
-
-def _description(layer: str, module: Module) -> dict[str, str]:
-    entries = {"lrpc.layer": layer}
-    if module.type:
-        entries["lrpc.module"] = module.type
-    if module.leaf_index is not None:
-        entries["lrpc.leaf_index"] = str(module.leaf_index)
-    return entries

@@ -11,16 +11,22 @@ from lrpc.lower.health import emit_health
 from lrpc.lower.propagate import propagate
 from lrpc.lower.target import emit_seed
 from lrpc.plan import Plan
-from passes.graph import Graph, to_proto
+from passes.graph import Graph
 from passes.upgrade import OPSET
+from passes.write import to_proto
 
 SEED, TARGET, RELEVANCE, HEALTH = "seed", "target", "relevance", "health"
+
+
+def traced_name(layer: str) -> str:
+    """Return what a trace variant calls the relevance arriving at a layer's output."""
+    return f"{layer}/traced"
 
 
 def relevance_graph(plan: Plan, trace: bool = False) -> tuple[onnx.ModelProto, list[str]]:
     """Return the separate backward graph (taps and seed in, relevance out) and the names of its taps.
 
-    trace: also return the relevance arriving at each layer, as outputs `LAYER/arriving`.
+    trace: also return the relevance arriving at each layer's output, called `traced_name(layer)`.
     """
     emit = Emitter(reserved=plan.graph.tensor_names())
     output = plan.graph.outputs[0]
@@ -72,7 +78,7 @@ def _named(emit: Emitter, tensor: gs.Tensor, name: str, shape: list[int | str]) 
 
 def _traced(emit: Emitter, plan: Plan, arriving: dict[str, gs.Tensor]) -> list[gs.Variable]:
     shapes = {node.name: node.outputs[0].shape for node in plan.graph.nodes}
-    return [_named(emit, arriving[layer], f"{layer}/traced", shapes[layer]) for layer in reversed(arriving)]
+    return [_named(emit, arriving[layer], traced_name(layer), shapes[layer]) for layer in reversed(arriving)]
 
 
 def _written(body: gs.Graph, emit: Emitter, plan: Plan) -> onnx.ModelProto:

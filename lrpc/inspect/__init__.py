@@ -1,0 +1,1 @@
+"""Look into a compiled model: compare it with a reference, layer by layer."""

@@ -1,0 +1,51 @@
+"""Run a plan with every layer's output and arriving relevance as outputs of the graphs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from lrpc.lower import forward_graph, relevance_graph
+from lrpc.lower.graphs import RELEVANCE, SEED, traced_name
+from lrpc.plan import Plan
+
+
+@dataclass(frozen=True)
+class Traced:
+    """activations: each layer's output.  arriving: the relevance arriving there.  Both by layer name."""
+
+    output: np.ndarray
+    relevance: np.ndarray
+    activations: dict[str, np.ndarray]
+    arriving: dict[str, np.ndarray]
+
+
+def run_traced(plan: Plan, x: np.ndarray, seed: np.ndarray) -> Traced:
+    """Run the separate graphs of a plan on the CPU in float32.
+
+    x: (n, *input shape).  seed: shaped as the model's output.
+    """
+    relevance_proto, taps = relevance_graph(plan, trace=True)
+    outputs = {node.name: node.outputs[0].name for node in plan.graph.nodes}
+    wanted = list(dict.fromkeys([*taps, *outputs.values()]))
+    entry = plan.graph.inputs[0].name
+    tensors = {entry: x, **_run(forward_graph(plan, wanted), {entry: x})}
+    feeds = {name: tensors[name] for name in taps} | {SEED: seed}
+    relevance = _run(relevance_proto, feeds)
+    return Traced(
+        output=tensors[plan.graph.outputs[0].name],
+        relevance=relevance[RELEVANCE],
+        activations={layer: tensors[name] for layer, name in outputs.items()},
+        arriving={layer: relevance[traced_name(layer)] for layer in outputs},
+    )
+
+
+def _run(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))

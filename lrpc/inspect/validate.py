@@ -1,0 +1,142 @@
+"""Compare a plan with a reference in float64, next to a reference's own float32 error.
+
+Two float32 runs of one formula differ by rounding, so an error by itself says little: the yardstick
+is how far the reference, run in float32, is from itself in float64, at the same layer and input.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Protocol
+
+import numpy as np
+
+from lrpc.inspect.traced import Traced, run_traced
+from lrpc.kinds import Kind
+from lrpc.plan import Plan
+
+NEGLIGIBLE = 2e-5
+"""A relative error below this passes whatever the yardstick says."""
+MEDIAN_RATIO, LAYER_RATIO, INPUT_RATIO = 1.1, 2.0, 1.5
+
+COMPARED = (Kind.CONVOLUTION, Kind.DENSE, Kind.SUM, Kind.AVERAGE_POOL, Kind.MAX_POOL)
+"""The kinds that every reference reports."""
+
+
+class Reference(Protocol):
+    """What a reference returns for one input and seed, by layer name."""
+
+    output: np.ndarray
+    relevance: np.ndarray
+    activations: Mapping[str, np.ndarray]
+    arriving: Mapping[str, np.ndarray]
+
+
+Run = Callable[[str], Reference]
+"""Run the reference in "float64" or "float32"."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Relative L2 errors against float64 at one place.
+
+    output: of the forward output.  relevance: of the relevance arriving there.
+    yardstick: the reference's own float32 error of that relevance.
+    """
+
+    layer: str
+    kind: str
+    output: float
+    relevance: float
+    yardstick: float
+
+    @property
+    def ratio(self) -> float:
+        """The error in units of the yardstick."""
+        return self.relevance / self.yardstick if self.yardstick else float(self.relevance > 0) * np.inf
+
+    def within(self, limit: float) -> bool:
+        """Whether the error is at most `limit` yardsticks, or negligible."""
+        return bool(self.ratio <= limit or self.relevance < NEGLIGIBLE)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The comparison at every layer, and at the input. missing: layers the reference does not report."""
+
+    reference: str
+    layers: tuple[Comparison, ...]
+    input: Comparison
+    missing: tuple[str, ...] = ()
+
+    @property
+    def median_ratio(self) -> float:
+        """The median over layers of the error in units of the yardstick."""
+        return median(c.ratio for c in self.layers)
+
+    @property
+    def failures(self) -> list[Comparison]:
+        """Every place whose error is beyond its limit."""
+        return [c for c in self.layers if not c.within(LAYER_RATIO)] + (
+            [] if self.input.within(INPUT_RATIO) else [self.input]
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether every place is within its limit, the median is, and every layer was compared."""
+        typical = median(c.relevance for c in self.layers) < NEGLIGIBLE or self.median_ratio <= MEDIAN_RATIO
+        return typical and not self.failures and not self.missing
+
+    def to_json(self) -> str:
+        """Return everything as JSON."""
+        rows = [asdict(c) | {"ratio": c.ratio, "passed": c.within(LAYER_RATIO)} for c in self.layers]
+        entry = asdict(self.input) | {"ratio": self.input.ratio, "passed": self.input.within(INPUT_RATIO)}
+        summary = {"reference": self.reference, "passed": self.passed, "median_ratio": self.median_ratio}
+        return json.dumps({**summary, "missing": self.missing, "input": entry, "layers": rows}, indent=1)
+
+
+def validate(plan: Plan, x: np.ndarray, seed: np.ndarray, reference: str, run: Run) -> Validation:
+    """Run the plan and the reference on one input and compare them.
+
+    x: float32 (n, *input shape).  seed: shaped as the output.  run: called with "float64" and "float32".
+    Every convolution, dense layer, sum and pool is compared, and the relevance at the input.
+    """
+    return compare(plan, run_traced(plan, x, seed), reference, run("float64"), run("float32"))
+
+
+def compare(plan: Plan, ours: Traced, name: str, exact: Reference, rounded: Reference) -> Validation:
+    """Compare one run of ours with a reference's runs in float64 and in float32."""
+    rows = [row for row in plan.rows if row.kind in COMPARED]
+    layers = tuple(
+        Comparison(
+            row.layer,
+            str(row.kind),
+            relative_error(ours.activations[row.layer], exact.activations[row.layer]),
+            relative_error(ours.arriving[row.layer], exact.arriving[row.layer]),
+            relative_error(rounded.arriving[row.layer], exact.arriving[row.layer]),
+        )
+        for row in rows
+        if row.layer in exact.arriving
+    )
+    entry = Comparison(
+        plan.graph.inputs[0].name,
+        "input",
+        relative_error(ours.output, exact.output),
+        relative_error(ours.relevance, exact.relevance),
+        relative_error(rounded.relevance, exact.relevance),
+    )
+    return Validation(name, layers, entry, tuple(r.layer for r in rows if r.layer not in exact.arriving))
+
+
+def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
+    """Return |actual - expected| / |expected| in L2; infinite where a value is not finite."""
+    wanted = np.asarray(expected, np.float64).ravel()
+    difference = np.asarray(actual, np.float64).ravel() - wanted
+    scale = float(np.linalg.norm(wanted))
+    error = float(np.linalg.norm(difference))
+    if not np.isfinite(error):
+        return float("inf")
+    return error / scale if scale else error

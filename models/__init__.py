@@ -1,0 +1,1 @@
+"""Networks, data and recipes beside the packages; not part of the wheel."""

@@ -1,0 +1,83 @@
+"""The canonization pipeline: one literal tuple of passes, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx.checker
+
+from passes.drop_noops import drop_noops
+from passes.errors import Problem
+from passes.fold_batchnorm import batchnorms_left, fold_batchnorm
+from passes.fold_constants import fold_constants
+from passes.fuse_activations import fuse_activations
+from passes.graph import Graph
+from passes.recognise_dense import products_left, recognise_dense
+from passes.spell_attributes import spell_attributes
+from passes.spell_pooling import spell_pooling
+from passes.split_residuals import additions_left, split_residuals
+from passes.write import to_proto
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A canonization step.
+
+    run: graph to graph; its argument is untouched, and the same object comes back if and only if
+    nothing changed.  declined: which layers it looked at and left alone, each with the reason.
+    """
+
+    run: Callable[[Graph], Graph]
+    declined: Callable[[Graph], list[Problem]] = lambda graph: []
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.run.__name__
+
+    @property
+    def summary(self) -> str:
+        """What it does, in one line."""
+        return self.details.splitlines()[0]
+
+    @property
+    def details(self) -> str:
+        """What it needs, gives, keeps and declines."""
+        return (self.run.__doc__ or "").strip()
+
+
+PIPELINE: tuple[Pass, ...] = (
+    Pass(fold_constants),
+    Pass(drop_noops),
+    Pass(spell_attributes),
+    Pass(recognise_dense, products_left),
+    Pass(fuse_activations),
+    Pass(fold_batchnorm, batchnorms_left),
+    Pass(spell_pooling),
+    Pass(split_residuals, additions_left),
+)
+
+
+def canonize(graph: Graph, *, report: Report | None = None, check: bool = False) -> Graph:
+    """Run the pipeline; a canonized graph comes back as the same object.
+
+    report: called with one line per pass, and one per layer that a pass declined.
+    check: validate the whole graph, shapes included, after every pass.
+    """
+    for step in PIPELINE:
+        before, graph = graph, step.run(graph)
+        if report is not None:
+            for line in _lines(step, before, graph):
+                report(line)
+        if check and graph is not before:
+            onnx.checker.check_model(to_proto(graph), full_check=True)
+    return graph
+
+
+def _lines(step: Pass, before: Graph, after: Graph) -> list[str]:
+    change = "unchanged" if after is before else f"{len(before.nodes)} -> {len(after.nodes)} nodes"
+    head = f"{step.name:<16}  {change}"
+    return [head, *(f"  declined {p.layer} ({p.op}): {p.reason}" for p in step.declined(after))]

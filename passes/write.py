@@ -1,0 +1,79 @@
+"""From a graph to a ModelProto: plain ai.onnx at the graph's opset, metadata back in place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from passes.graph import Graph, Module
+
+IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
+"""The ir_version that each opset was released with; runtimes of that age read nothing newer."""
+
+_GELU_OPSET = 20
+
+
+def to_proto(graph: Graph, notes: Mapping[str, Mapping[str, str]] | None = None) -> onnx.ModelProto:
+    """Write the graph as a self-contained ModelProto.
+
+    notes: metadata for single nodes, by name, in the place of what their layer is known by.
+    """
+    proto: onnx.ModelProto = gs.export_onnx(_spelled_out(graph).body, do_type_check=False)
+    proto.ir_version = IR_VERSIONS.get(graph.opset) or max(11, int(graph.body.ir_version or 11))
+    proto.graph.name = graph.name
+    for key, value in graph.metadata.items():
+        proto.metadata_props.add(key=key, value=value)
+    for node in proto.graph.node:
+        note = (notes or {}).get(node.name) or _description(node.name, graph.modules.get(node.name, Module()))
+        for key, value in note.items():
+            node.metadata_props.add(key=key, value=value)
+    return proto
+
+
+def _description(layer: str, module: Module) -> dict[str, str]:
+    entries = {"lrpc.layer": layer}
+    if module.type:
+        entries["lrpc.module"] = module.type
+    if module.leaf_index is not None:
+        entries["lrpc.leaf_index"] = str(module.leaf_index)
+    return entries
+
+
+def _spelled_out(graph: Graph) -> Graph:
+    """Spell Gelu as arithmetic where the opset does not have it yet."""
+    if graph.opset >= _GELU_OPSET or not any(node.op == "Gelu" for node in graph.nodes):
+        return graph
+    copy = graph.copy()
+    copy.body.nodes = [part for node in copy.nodes for part in (_gelu(node) if node.op == "Gelu" else [node])]
+    return copy
+
+
+def _gelu(node: gs.Node) -> list[gs.Node]:
+    """x * (1 + erf(x / sqrt(2))) / 2, or x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2."""
+    x, y = node.inputs[0], node.outputs[0]
+    made: list[gs.Node] = []
+
+    def step(op: str, role: str, *operands: gs.Tensor | float) -> gs.Tensor:
+        name = f"{node.name}/{role}"
+        inputs = [
+            o if isinstance(o, gs.Tensor) else gs.Constant(f"{name}/{i}", np.float32(o).reshape(()))
+            for i, o in enumerate(operands)
+        ]
+        made.append(gs.Node(op, name, {}, inputs, [gs.Variable(name, x.dtype, x.shape)]))
+        return made[-1].outputs[0]
+
+    if node.attrs.get("approximate", "none") == "tanh":
+        cubic = step("Mul", "cubic", step("Mul", "cube", step("Mul", "square", x, x), x), 0.044715)
+        inner = step(
+            "Tanh", "tanh", step("Mul", "scaled", step("Add", "sum", x, cubic), math.sqrt(2 / math.pi))
+        )
+    else:
+        inner = step("Erf", "erf", step("Mul", "scaled", x, math.sqrt(0.5)))
+    half = step("Mul", "half", step("Add", "shifted", inner, 1.0), 0.5)
+    node.inputs.clear()
+    node.outputs.clear()
+    return [*made, gs.Node("Mul", node.name, {}, [x, half], [y])]

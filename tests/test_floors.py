@@ -1,0 +1,77 @@
+"""Imports go down only, and running a bundle needs numpy, onnx and onnxruntime alone."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+FORBIDDEN = {
+    "passes": ["lrpc"],
+    "lrpc/rules.py": ["onnx", "onnx_graphsurgeon", "numpy", "passes", "torch"],
+    "lrpc/stabilizer.py": ["onnx", "onnx_graphsurgeon", "numpy", "passes", "torch", "lrpc"],
+    "lrpc/kinds.py": ["onnx", "onnx_graphsurgeon", "numpy", "passes", "torch", "lrpc"],
+    "lrpc/ops": ["lrpc.rules", "lrpc.stabilizer", "lrpc.plan", "lrpc.lower", "lrpc.compiler", "torch"],
+    "lrpc/composites.py": ["lrpc.plan", "lrpc.ops", "lrpc.lower", "lrpc.compiler", "onnx", "numpy"],
+    "lrpc/plan.py": ["lrpc.lower", "lrpc.compiler", "lrpc.bundle", "lrpc.runtime", "torch"],
+    "lrpc/lower": ["lrpc.compiler", "lrpc.bundle", "lrpc.runtime", "lrpc.reference", "torch"],
+    "lrpc/reference": ["lrpc.ops", "lrpc.lower", "lrpc.plan", "lrpc.compiler", "lrpc.emitter"],
+    "lrpc/bundle.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
+    "lrpc/runtime.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
+    "lrpc/session.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
+    "lrpc/inspect": ["lrpc.cli"],
+}
+
+
+def imported(file: Path) -> set[str]:
+    """Every module that a file imports where it runs, not for type checking only."""
+    names: set[str] = set()
+    for node in _running(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _running(node: ast.AST):
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _running(child)
+
+
+@pytest.mark.parametrize(("room", "forbidden"), FORBIDDEN.items(), ids=str)
+def test_a_room_imports_nothing_from_above_it(room, forbidden):
+    path = ROOT / room
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    assert files
+    for file in files:
+        wrong = [n for n in imported(file) for f in forbidden if n == f or n.startswith(f"{f}.")]
+        assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"
+
+
+def test_torch_is_imported_by_export_and_reference_alone():
+    allowed = {"lrpc/export", "lrpc/export.py", "lrpc/reference"}
+    users = [
+        str(file.relative_to(ROOT))
+        for package in ("lrpc", "passes")
+        for file in (ROOT / package).rglob("*.py")
+        if any(name == "torch" or name.startswith(("torch.", "torchvision")) for name in imported(file))
+    ]
+    assert users
+    assert [user for user in users if not any(user.startswith(room) for room in allowed)] == []
+
+
+def test_running_a_bundle_loads_neither_torch_nor_the_compiler():
+    code = (
+        "import sys, lrpc; lrpc.Explainer; "
+        "heavy = {'torch', 'onnx_graphsurgeon', 'click', 'rich', 'PIL', 'matplotlib', 'zennit'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"

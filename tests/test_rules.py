@@ -1,0 +1,110 @@
+"""Rules print, parse and refuse."""
+
+import re
+
+import pytest
+
+from lrpc import rules
+from lrpc.rule_text import parse_rule, signature
+from lrpc.rules import RULES, Gate
+from lrpc.stabilizer import Stabilizer
+
+PRINTED = {
+    "epsilon(1e-06)": rules.epsilon(),
+    "epsilon(0.1)": rules.epsilon(0.1),
+    "epsilon('eps=0.25,floor=1e-09,scale=rms,unsigned')": rules.epsilon(
+        Stabilizer(0.25, floor=1e-9, scale="rms", signed=False)
+    ),
+    "gamma(0.25)": rules.gamma(),
+    "gamma(0.1, stabilizer=0.001, zero_params='bias')": rules.gamma(0.1, 1e-3, "bias"),
+    "gamma(0.25, zero_params='bias', compat=True)": rules.gamma(zero_params="bias", compat=True),
+    "z_plus": rules.z_plus(),
+    "alpha_beta(2, 1)": rules.alpha_beta(),
+    "z_box(low=-2, high=[1, 2, 3.5])": rules.z_box(-2, [1, 2, 3.5]),
+    "w_square": rules.w_square(),
+    "flat": rules.flat(),
+    "norm": rules.norm(),
+    "norm(stabilizer='eps=0.001,clip')": rules.norm(Stabilizer(1e-3, clip=True)),
+    "affine": rules.affine(),
+    "pass": rules.pass_(),
+    "gradient": rules.Gradient(),
+    "copy": rules.Copy(),
+    "winner_take_all": rules.WinnerTakeAll(),
+    "relu_beta_smooth(5)": rules.ReluBetaSmooth(5.0),
+}
+
+REFUSED = {
+    "gama(0.25)": "did you mean 'gamma'",
+    "gamma(": "cannot read the rule",
+    "gamma(1, 2, 3, 4, 5)": "too many positional arguments",
+    "gamma(gamma=-1)": "gamma must be at least 0",
+    "alpha_beta(3, 1)": "alpha - beta must be 1",
+    "z_box(low=0.5, high=2)": "low <= 0 <= high",
+    "z_box(low=[-1, 0.1], high=2)": "low <= 0 <= high",
+    "z_box(low=-1)": "missing a required argument: 'high'",
+    "epsilon(-1)": "at least 0",
+    "epsilon('eps=1,shape=big')": "unknown stabilizer option 'shape'",
+    "epsilon(zero_params='weight')": "zero_params may name 'bias' only",
+    "__import__('os')": "there is no rule",
+}
+
+
+@pytest.mark.parametrize(("text", "rule"), PRINTED.items(), ids=str)
+def test_a_rule_prints_as_text_that_parses_to_it(text, rule):
+    assert str(rule) == text
+    assert parse_rule(text) == rule
+
+
+@pytest.mark.parametrize(("text", "reason"), REFUSED.items(), ids=str)
+def test_a_wrong_rule_is_refused_with_its_reason(text, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        parse_rule(text)
+
+
+def test_hyphens_stand_for_underscores():
+    assert parse_rule("alpha-beta(1, 0)") == rules.alpha_beta(1, 0)
+
+
+def test_every_rule_has_a_printed_case_and_a_signature():
+    printed = {text.partition("(")[0] for text in PRINTED}
+    assert set(RULES) - printed == {"relu_deconvnet", "relu_guided_backprop", "relu_beta_smooth"} - printed
+    assert signature("gamma").startswith("gamma(gamma=0.25, stabilizer=1e-06")
+
+
+def test_z_plus_is_the_positive_share_of_alpha_beta():
+    assert rules.alpha_beta(1, 0).shares[0] == rules.z_plus().shares[0]
+
+
+def test_a_zeroed_bias_moves_the_gate_of_gamma_unless_compat():
+    gates = {share.gate for share in rules.gamma(zero_params="bias").shares}
+    assert gates == {Gate(rules.Test.POSITIVE, bias=False), Gate(rules.Test.NEGATIVE, bias=False)}
+    compat = {share.gate for share in rules.gamma(zero_params="bias", compat=True).shares}
+    assert compat == {share.gate for share in rules.gamma().shares}
+
+
+STABILIZERS = {
+    "1e-6": Stabilizer(),
+    "eps=1e-3": Stabilizer(1e-3),
+    "eps=1e-6,floor=1e-9,scale=rms,clip": Stabilizer(1e-6, 1e-9, True, "rms"),
+    "eps=.25,scale=rms,axes=1+2,unsigned": Stabilizer(0.25, scale="rms", axes=(1, 2), signed=False),
+}
+
+
+@pytest.mark.parametrize(("text", "stabilizer"), STABILIZERS.items(), ids=str)
+def test_a_stabilizer_reads_from_text(text, stabilizer):
+    assert Stabilizer.of(text) == stabilizer
+
+
+@pytest.mark.parametrize(
+    ("stabilizer", "vanishes"),
+    [
+        (Stabilizer(), False),
+        (Stabilizer(0.0), True),
+        (Stabilizer(0.0, floor=1e-9), False),
+        (Stabilizer(scale="rms"), True),
+        (Stabilizer(signed=False), True),
+    ],
+    ids=str,
+)
+def test_which_stabilized_denominators_can_be_zero(stabilizer, vanishes):
+    assert stabilizer.can_vanish is vanishes
