@@ -6,7 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, constant, edited, producer, redirect, unique
+from passes.graph import Graph, constant, edited, keep_inputs, producer, redirect, unique
 
 _LINEAR = {"Conv", "ConvTranspose", "Gemm"}
 
@@ -74,7 +74,7 @@ def _absorb(layer: gs.Node, norm: gs.Node, taken: set[str]) -> None:
     bias_name = layer.inputs[2].name if has_bias else f"{layer.name}.bias"
     layer.inputs[1] = _replaced(weight, _scaled(layer, weight.values, scale), taken)
     folded = ((bias - mean) * scale + beta).astype(np.float32)
-    del layer.inputs[2:]
+    keep_inputs(layer, 2)
     name = _claim(f"{bias_name}.folded" if bias_name in taken else bias_name, taken)
     layer.inputs.append(gs.Constant(name, folded))
 

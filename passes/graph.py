@@ -127,6 +127,12 @@ def producer(tensor: gs.Tensor) -> gs.Node | None:
     return tensor.inputs[0] if tensor.inputs else None
 
 
+def keep_inputs(node: gs.Node, count: int) -> None:
+    """Drop a node's inputs behind the first `count`."""
+    while len(node.inputs) > count:
+        node.inputs.pop()
+
+
 def redirect(graph: Graph, old: gs.Variable, new: gs.Tensor) -> None:
     """Let everything that reads `old` read `new`; the graph's outputs keep their names.
 

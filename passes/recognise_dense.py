@@ -6,7 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, constant, edited, redirect, static_shape, unique
+from passes.graph import Graph, constant, edited, keep_inputs, redirect, static_shape, unique
 
 
 def recognise_dense(graph: Graph) -> Graph:
@@ -146,7 +146,7 @@ def _add_bias(layer: gs.Node, bias: np.ndarray, taken: set[str]) -> bool:
         if old is None or (old.ndim > 1 and old.size != bias.size):
             return False
         bias = (old.reshape(-1).astype(np.float64) + bias).astype(np.float32)
-        del layer.inputs[2]
+        keep_inputs(layer, 2)
     layer.inputs.append(gs.Constant(_claim(f"{layer.name}.bias", taken), bias))
     return True
 

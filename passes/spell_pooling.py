@@ -7,7 +7,7 @@ import math
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, constant, edited, static_shape
+from passes.graph import Graph, constant, edited, keep_inputs, static_shape
 
 
 def spell_pooling(graph: Graph) -> Graph:
@@ -62,7 +62,7 @@ def _mean(node: gs.Node, shape: tuple[int | None, ...]) -> list[gs.Node]:
     x, result = node.inputs[0], node.outputs[0]
     keepdims = node.attrs.get("keepdims", 1)
     node.op, node.attrs = "GlobalAveragePool", {}
-    del node.inputs[1:]
+    keep_inputs(node, 1)
     if keepdims:
         return [node]
     pooled = gs.Variable(f"{result.name}/pooled", np.float32, [*x.shape[:2], *[1] * (len(shape) - 2)])

@@ -1,4 +1,4 @@
-"""Train the shapes network: `python -m models.shapes.train [--epochs 12] [--out models/shapes]`."""
+"""Train the shapes network: `python -m models.shapes.train [--epochs 20] [--out models/shapes]`."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def evaluate(network: nn.Module, count: int = TEST_IMAGES) -> dict[str, Any]:
 def main() -> None:
     """Train, evaluate, and write shapes.pt and training.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
     torch.set_num_threads(2)

@@ -1,0 +1,163 @@
+"""Pictures in, arrays out: what a model's input is, and how a picture is fitted and normalised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from passes.errors import LrpcError
+
+FITS = ("crop", "stretch", "exact")
+INPUT_KEY, CLASSES_KEY = "lrpc.input", "lrpc.classes"
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model file tells of its input.
+
+    shape: of one sample, (channels, height, width).  mean, std: one per channel, for values in
+    [0, 1]; None where unknown.  classes: their names; None where unknown.
+    """
+
+    shape: tuple[int, ...]
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    classes: list[str] | None = None
+
+    @property
+    def low(self) -> list[float] | None:
+        """The smallest value of each channel after normalisation, that of black."""
+        return self._normalised(0.0)
+
+    @property
+    def high(self) -> list[float] | None:
+        """The largest value of each channel after normalisation, that of white."""
+        return self._normalised(1.0)
+
+    def _normalised(self, value: float) -> list[float] | None:
+        if self.mean is None or self.std is None:
+            return None
+        return [(value - mean) / std for mean, std in zip(self.mean, self.std, strict=True)]
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> InputSpec | None:
+        """Read what `lrpc export` stored in a model's metadata; None where there is nothing."""
+        if INPUT_KEY not in metadata:
+            return None
+        try:
+            entry = json.loads(metadata[INPUT_KEY])
+            classes = json.loads(metadata.get(CLASSES_KEY, "null"))
+            return cls(tuple(entry["shape"]), entry.get("mean"), entry.get("std"), classes)
+        except (ValueError, KeyError, TypeError) as error:
+            raise LrpcError(f"The model's metadata {INPUT_KEY} cannot be read: {error}") from error
+
+    @classmethod
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> InputSpec:
+        """Read it from a bundle's manifest."""
+        entry = manifest["input"]
+        return cls(tuple(entry["shape"]), entry["mean"], entry["std"], manifest["classes"])
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the entries for a model's metadata."""
+        entry = {"shape": list(self.shape), "mean": self.mean, "std": self.std}
+        metadata = {INPUT_KEY: json.dumps(entry)}
+        return metadata | ({CLASSES_KEY: json.dumps(self.classes)} if self.classes else {})
+
+
+def load_images(
+    paths: Sequence[str | Path], spec: InputSpec, fit: str = "crop"
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Load pictures, or .npy arrays, as a model's input.
+
+    fit: "crop" scales the shorter side and cuts out the centre, "stretch" scales both sides,
+    "exact" takes pictures of the right size only.  An .npy file holds normalised samples,
+    (c, h, w) or (n, c, h, w).
+    Returns the batch float32 (n, c, h, w) and for each sample a picture uint8 (h, w, 3) to show.
+    Raises LrpcError naming the file.
+    """
+    batches, pictures = [], []
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise LrpcError(f"{path} does not exist." if not path.exists() else f"{path} is no file.")
+        batch = _load_array(path, spec) if path.suffix == ".npy" else _load_picture(path, spec, fit)[None]
+        batches.append(batch)
+        pictures += [to_picture(sample, spec) for sample in batch]
+    return np.concatenate(batches), pictures
+
+
+def to_picture(sample: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """Undo the normalisation of one sample (c, h, w): uint8 (h, w, 3)."""
+    if spec.mean is not None and spec.std is not None:
+        values = sample * _channels(spec.std) + _channels(spec.mean)
+    else:
+        low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
+        values = (sample - low) / (high - low or 1.0)
+    pixels = np.clip(np.rint(np.nan_to_num(values) * 255), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels[..., :3]
+
+
+def _load_picture(path: Path, spec: InputSpec, fit: str) -> np.ndarray:
+    if len(spec.shape) != 3 or spec.shape[0] not in (1, 3):
+        raise LrpcError(
+            f"The model takes samples of shape {spec.shape}, which no picture has.",
+            hint="Give an .npy file with samples of that shape.",
+        )
+    if spec.mean is None or spec.std is None:
+        raise LrpcError(
+            "The model does not tell how pictures are normalised (mean and std).",
+            hint="Export it with `lrpc export ... --mean M --std S`, or give an .npy file of normalised samples.",
+        )
+    try:
+        with Image.open(path) as file:
+            picture = _flat(ImageOps.exif_transpose(file), "L" if spec.shape[0] == 1 else "RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise LrpcError(f"{path} is not a picture that can be read, or it is truncated.") from error
+    pixels = np.asarray(_fitted(picture, spec, fit, path), np.float32) / 255
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return ((planes - _channels(spec.mean)) / _channels(spec.std)).astype(np.float32)
+
+
+def _flat(picture: Image.Image, mode: str) -> Image.Image:
+    """Lay a transparent picture on white."""
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return picture.convert(mode)
+
+
+def _fitted(picture: Image.Image, spec: InputSpec, fit: str, path: Path) -> Image.Image:
+    height, width = spec.shape[1:]
+    if picture.size == (width, height):
+        return picture
+    if fit == "exact":
+        raise LrpcError(
+            f"{path} is {picture.width} x {picture.height} pixels; the model takes {width} x {height}.",
+            hint="Let it be fitted with --fit crop or --fit stretch.",
+        )
+    if fit == "stretch":
+        return picture.resize((width, height), Image.Resampling.BICUBIC)
+    return ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
+
+
+def _load_array(path: Path, spec: InputSpec) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise LrpcError(f"{path} is not an .npy array of numbers, or it is truncated.") from error
+    batch = array[None] if array.ndim == len(spec.shape) else array
+    if batch.shape[1:] != tuple(spec.shape) or batch.dtype.kind not in "fiu":
+        raise LrpcError(
+            f"{path} holds {array.dtype} of shape {array.shape}; the model takes (n, {', '.join(map(str, spec.shape))})."
+        )
+    return batch.astype(np.float32)
+
+
+def _channels(values: Sequence[float]) -> np.ndarray:
+    return np.asarray(values, np.float32)[:, None, None]
