@@ -29,9 +29,7 @@ _SMALL = 1024
 Manifest = dict[str, Any]
 
 
-def save_bundle(
-    path: Path, graphs: Mapping[str, onnx.ModelProto], manifest: Manifest, *, force: bool = False
-) -> None:
+def save_bundle(path: Path, graphs: Mapping[str, onnx.ModelProto], manifest: Manifest, *, force: bool = False) -> None:
     """Write a bundle folder, beside its place first and then by renaming.
 
     graphs: self-contained models by name ("forward" becomes forward.onnx); they are emptied of their
@@ -48,9 +46,7 @@ def save_bundle(
         _replace(draft, path)
 
 
-def save_single_file(
-    path: Path, explain: onnx.ModelProto, manifest: Manifest, *, force: bool = False
-) -> None:
+def save_single_file(path: Path, explain: onnx.ModelProto, manifest: Manifest, *, force: bool = False) -> None:
     """Write one self-contained explain.onnx that carries its manifest in `metadata_props`."""
     _check_free(path, force)
     explain.metadata_props.add(key=METADATA_KEY, value=json.dumps(manifest))
@@ -72,9 +68,7 @@ def load_manifest(path: Path) -> Manifest:
     else:
         raise LrpcError(f"{path} does not exist.", hint="`lrpc compile MODEL.onnx` writes a bundle.")
     if manifest.get("format") != FORMAT:
-        raise LrpcError(
-            f"{path} has bundle format {manifest.get('format')}; this lrpc reads format {FORMAT}."
-        )
+        raise LrpcError(f"{path} has bundle format {manifest.get('format')}; this lrpc reads format {FORMAT}.")
     return manifest
 
 
@@ -144,13 +138,9 @@ def _check_free(path: Path, force: bool) -> None:
     if not path.parent.is_dir():
         raise LrpcError(f"{path.parent} is no folder to write {path.name} into.")
     if path.is_dir() and not (path / MANIFEST).is_file() and any(path.iterdir()):
-        raise LrpcError(
-            f"{path} is a folder that is no bundle; lrpc leaves it alone.", hint="Choose another name."
-        )
+        raise LrpcError(f"{path} is a folder that is no bundle; lrpc leaves it alone.", hint="Choose another name.")
     if path.exists() and not force:
-        raise LrpcError(
-            f"{path} exists already.", hint="Replace it with --force, or choose another name with -o."
-        )
+        raise LrpcError(f"{path} exists already.", hint="Replace it with --force, or choose another name with -o.")
 
 
 @contextmanager

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
-from passes.check import problems
-from passes.pipeline import canonize
 
 import lrpc
 from lrpc import composites
@@ -19,9 +17,11 @@ from lrpc.composites import Composite
 from lrpc.image import InputSpec
 from lrpc.lower import explain_graph, forward_graph, relevance_graph
 from lrpc.plan import Overrides, Plan, assign
+from passes.check import problems
 from passes.errors import LrpcError
 from passes.graph import Graph, static_shape
 from passes.load import load
+from passes.pipeline import canonize
 
 if TYPE_CHECKING:
     import torch
@@ -131,7 +131,7 @@ def plan_model(
 def default_composite(graph: Graph) -> Composite:
     """Return epsilon_gamma_box where the file tells the input's range, else epsilon_plus_flat."""
     spec = InputSpec.from_metadata(graph.metadata)
-    if spec is None or spec.mean is None or spec.std is None:
+    if spec is None or spec.low is None or spec.high is None:
         return composites.epsilon_plus_flat()
     return composites.epsilon_gamma_box(low=spec.low, high=spec.high)
 
@@ -155,9 +155,7 @@ def _check_ends(graph: Graph) -> None:
     taken = graph.tensor_names() & {"seed", "target", "relevance", "health"}
     if taken:
         names = ", ".join(sorted(taken))
-        raise LrpcError(
-            f"{graph.name} has tensors called {names}, the names of the bundle's own.", hint="Rename them."
-        )
+        raise LrpcError(f"{graph.name} has tensors called {names}, the names of the bundle's own.", hint="Rename them.")
 
 
 def _check_classes(graph: Graph) -> None:

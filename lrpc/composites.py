@@ -6,13 +6,18 @@ https://zennit.readthedocs.io (zennit.composites).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import Any, ParamSpec
 
 from lrpc import rules
 from lrpc.kinds import LINEAR, Kind
 from lrpc.rules import Behaviour, Bound, Epsilon, ZeroParams
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,22 @@ class Composite:
 
     name: str
     entries: tuple[Entry, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """What a built-in composite was called with, for a reference that builds its own."""
 
     def __str__(self) -> str:
         return self.name
+
+
+def _recorded(constructor: Callable[P, Composite]) -> Callable[P, Composite]:
+    """Let a composite remember the parameters that it was built with."""
+
+    @functools.wraps(constructor)
+    def build(*args: P.args, **kwargs: P.kwargs) -> Composite:
+        bound = inspect.signature(constructor).bind(*args, **kwargs)
+        return replace(constructor(*args, **kwargs), parameters=bound.arguments)
+
+    return build
 
 
 _MOVES = (
@@ -95,6 +113,7 @@ def _epsilon_composite(
     return Composite(name, (*first, *_base(stabilizer), *layers))
 
 
+@_recorded
 def epsilon_gamma_box(
     low: Bound,
     high: Bound,
@@ -113,23 +132,22 @@ def epsilon_gamma_box(
     return _epsilon_composite("epsilon_gamma_box", convolution, epsilon, stabilizer, zero_params, first)
 
 
-def epsilon_plus(
-    epsilon: Epsilon = 1e-6, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None
-) -> Composite:
+@_recorded
+def epsilon_plus(epsilon: Epsilon = 1e-6, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Composite:
     """ZPlus for convolutions, Epsilon for dense layers."""
     convolution = rules.z_plus(stabilizer, zero_params)
     return _epsilon_composite("epsilon_plus", convolution, epsilon, stabilizer, zero_params)
 
 
-def epsilon_plus_flat(
-    epsilon: Epsilon = 1e-6, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None
-) -> Composite:
+@_recorded
+def epsilon_plus_flat(epsilon: Epsilon = 1e-6, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Composite:
     """Flat for the first layer with a weight, ZPlus for other convolutions, Epsilon for dense layers."""
     convolution = rules.z_plus(stabilizer, zero_params)
     first = (Entry(rules.flat(stabilizer, zero_params), LINEAR, first=True),)
     return _epsilon_composite("epsilon_plus_flat", convolution, epsilon, stabilizer, zero_params, first)
 
 
+@_recorded
 def epsilon_alpha2_beta1(
     epsilon: Epsilon = 1e-6, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None
 ) -> Composite:
@@ -138,17 +156,17 @@ def epsilon_alpha2_beta1(
     return _epsilon_composite("epsilon_alpha2_beta1", convolution, epsilon, stabilizer, zero_params)
 
 
+@_recorded
 def epsilon_alpha2_beta1_flat(
     epsilon: Epsilon = 1e-6, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None
 ) -> Composite:
     """Flat for the first layer with a weight, AlphaBeta(2, 1) for convolutions, Epsilon for dense layers."""
     convolution = rules.alpha_beta(2.0, 1.0, stabilizer, zero_params)
     first = (Entry(rules.flat(stabilizer, zero_params), LINEAR, first=True),)
-    return _epsilon_composite(
-        "epsilon_alpha2_beta1_flat", convolution, epsilon, stabilizer, zero_params, first
-    )
+    return _epsilon_composite("epsilon_alpha2_beta1_flat", convolution, epsilon, stabilizer, zero_params, first)
 
 
+@_recorded
 def excitation_backprop(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Composite:
     """ZPlus for every layer with a weight; activations and BatchNorm get the plain gradient.
 
@@ -164,16 +182,19 @@ def excitation_backprop(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = No
     return Composite("excitation_backprop", entries)
 
 
+@_recorded
 def deconvnet() -> Composite:
     """The gradient, with ReLU replaced by DeconvNet's. Source: Zeiler and Fergus 2014."""
     return _relu_composite("deconvnet", rules.ReluDeconvNet())
 
 
+@_recorded
 def guided_backprop() -> Composite:
     """The gradient, with ReLU replaced by Guided Backprop's. Source: Springenberg et al. 2015."""
     return _relu_composite("guided_backprop", rules.ReluGuidedBackprop())
 
 
+@_recorded
 def beta_smooth(beta_smooth: float = 10.0) -> Composite:
     """The gradient, with ReLU's smoothed to a sigmoid. Source: Dombrowski et al. 2019."""
     return _relu_composite("beta_smooth", rules.ReluBetaSmooth(beta_smooth))

@@ -103,8 +103,8 @@ def load_torch(
     if shape is None:
         return Loaded(module.eval(), spec, weights, None)
     told = replace(told, shape=shape) if told else InputSpec(shape)
-    given = {key: list(value) for key, value in (("mean", mean), ("std", std)) if value is not None}
-    return Loaded(module.eval(), spec, weights, replace(told, **given))
+    told = replace(told, mean=list(mean) if mean else told.mean, std=list(std) if std else told.std)
+    return Loaded(module.eval(), spec, weights, told)
 
 
 def module_to_proto(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
@@ -171,7 +171,7 @@ def _drop_idle_pools(module: nn.Module, example: torch.Tensor) -> None:
     torch = _torch()
     idle = []
 
-    def remember(pool: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+    def remember(pool: nn.Module, inputs: Any, output: Any) -> None:
         if inputs[0].shape == output.shape:
             idle.append(pool)
 

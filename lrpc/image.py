@@ -70,9 +70,7 @@ class InputSpec:
         return metadata | ({CLASSES_KEY: json.dumps(self.classes)} if self.classes else {})
 
 
-def load_images(
-    paths: Sequence[str | Path], spec: InputSpec, fit: str = "crop"
-) -> tuple[np.ndarray, list[np.ndarray]]:
+def load_images(paths: Sequence[str | Path], spec: InputSpec, fit: str = "crop") -> tuple[np.ndarray, list[np.ndarray]]:
     """Load pictures, or .npy arrays, as a model's input.
 
     fit: "crop" scales the shorter side and cuts out the centre, "stretch" scales both sides,
@@ -120,7 +118,8 @@ def _load_picture(path: Path, spec: InputSpec, fit: str) -> np.ndarray:
         raise LrpcError(f"{path} is not a picture that can be read, or it is truncated.") from error
     pixels = np.asarray(_fitted(picture, spec, fit, path), np.float32) / 255
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return ((planes - _channels(spec.mean)) / _channels(spec.std)).astype(np.float32)
+    normalised: np.ndarray = ((planes - _channels(spec.mean)) / _channels(spec.std)).astype(np.float32)
+    return normalised
 
 
 def _flat(picture: Image.Image, mode: str) -> Image.Image:
@@ -153,10 +152,9 @@ def _load_array(path: Path, spec: InputSpec) -> np.ndarray:
         raise LrpcError(f"{path} is not an .npy array of numbers, or it is truncated.") from error
     batch = array[None] if array.ndim == len(spec.shape) else array
     if batch.shape[1:] != tuple(spec.shape) or batch.dtype.kind not in "fiu":
-        raise LrpcError(
-            f"{path} holds {array.dtype} of shape {array.shape}; the model takes (n, {', '.join(map(str, spec.shape))})."
-        )
-    return batch.astype(np.float32)
+        raise LrpcError(f"{path} holds {array.dtype} of shape {array.shape}; the model takes {('n', *spec.shape)}.")
+    samples: np.ndarray = batch.astype(np.float32)
+    return samples
 
 
 def _channels(values: Sequence[float]) -> np.ndarray:

@@ -64,9 +64,7 @@ class Plan:
             *((str(i), r.layer, r.op, r.kind, str(r.rule), r.why) for i, r in enumerate(self.rows)),
         ]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells
-        ]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
         return "\n".join(line.rstrip() for line in lines)
 
     def to_json(self) -> str:
@@ -76,14 +74,11 @@ class Plan:
     def to_rows(self) -> list[dict[str, str]]:
         """Return the rows as plain dictionaries, as they stand in the bundle's manifest."""
         return [
-            {"layer": r.layer, "op": r.op, "kind": str(r.kind), "rule": str(r.rule), "why": r.why}
-            for r in self.rows
+            {"layer": r.layer, "op": r.op, "kind": str(r.kind), "rule": str(r.rule), "why": r.why} for r in self.rows
         ]
 
 
-def assign(
-    graph: Graph, composite: Composite, overrides: Overrides = (), problems: Iterable[Problem] = ()
-) -> Plan:
+def assign(graph: Graph, composite: Composite, overrides: Overrides = (), problems: Iterable[Problem] = ()) -> Plan:
     """Give every layer of a canonized graph its rule.
 
     problems: what is already known to be wrong with the graph; it is reported with the rest.
@@ -91,9 +86,7 @@ def assign(
     be propagated through, and with every pattern that matches nothing.
     """
     _check_patterns(graph, overrides)
-    mine = tuple(
-        Entry(rule, pattern=pattern, origin=f"--rule {pattern}={rule}") for pattern, rule in overrides
-    )
+    mine = tuple(Entry(rule, pattern=pattern, origin=f"--rule {pattern}={rule}") for pattern, rule in overrides)
     entries = (*mine, *composite.entries)
     first = _first_layers(graph, entries)
     found, rows = list(problems), []
@@ -133,9 +126,7 @@ _RULE_HINT = "Give a layer its rule with --rule 'LAYER=RULE', or choose a compos
 
 def _unsupported(node: gs.Node) -> str:
     if node.op in ("Softmax", "LogSoftmax"):
-        return (
-            "not piecewise linear; explain the scores before it (export the model without its last softmax)"
-        )
+        return "not piecewise linear; explain the scores before it (export the model without its last softmax)"
     if node.op in ("Add", "Sub", "Mul", "Div"):
         operands = "a constant" if any(isinstance(t, gs.Constant) for t in node.inputs) else "two tensors"
         return f"combines the input with {operands} in a way that no linear layer could take up"
@@ -145,14 +136,10 @@ def _unsupported(node: gs.Node) -> str:
 def _first_layers(graph: Graph, entries: Sequence[Entry]) -> dict[int, str]:
     """Return, by place among the entries, the layer that a `first` entry means."""
     order = {node.name: position for position, node in enumerate(graph.nodes)}
-    leaves = {
-        name: module.leaf_index for name, module in graph.modules.items() if module.leaf_index is not None
-    }
+    leaves = {name: module.leaf_index for name, module in graph.modules.items() if module.leaf_index is not None}
     first = {}
     for index, entry in enumerate(entries):
-        layers = [
-            n.name for n in graph.nodes if entry.first and n.op in OPS and OPS[n.op].kind in entry.kinds
-        ]
+        layers = [n.name for n in graph.nodes if entry.first and n.op in OPS and OPS[n.op].kind in entry.kinds]
         registered = leaves if all(layer in leaves for layer in layers) else order
         if layers:
             first[index] = min(layers, key=lambda layer: (registered[layer], order[layer]))
@@ -206,9 +193,7 @@ def _check_patterns(graph: Graph, overrides: Overrides) -> None:
         if not any(fnmatchcase(name, pattern) for name in names)
     ]
     if problems:
-        raise LrpcError(
-            f"{len(problems)} of {len(overrides)} rule patterns match nothing in {graph.name}.", problems
-        )
+        raise LrpcError(f"{len(problems)} of {len(overrides)} rule patterns match nothing in {graph.name}.", problems)
 
 
 def _guess(pattern: str, names: Sequence[str]) -> str:

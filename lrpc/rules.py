@@ -176,9 +176,7 @@ class ReluBetaSmooth:
         return f"relu_beta_smooth({self.beta:g})"
 
 
-Behaviour = (
-    Rule | Pass | Gradient | Copy | WinnerTakeAll | ReluDeconvNet | ReluGuidedBackprop | ReluBetaSmooth
-)
+Behaviour = Rule | Pass | Gradient | Copy | WinnerTakeAll | ReluDeconvNet | ReluGuidedBackprop | ReluBetaSmooth
 
 # --- constructors: zennit's names, parameters and defaults ---------------------------------------------
 
@@ -215,9 +213,7 @@ def gamma(
     bias_free = _bias(zero_params) == ZERO
     up_bias, down_bias = (ZERO, ZERO) if bias_free else (up, down)
     shares = (
-        Share(
-            (Term(POS, up, up_bias), Term(NEG, down, ZERO)), gate=Gate(Test.POSITIVE, compat or not bias_free)
-        ),
+        Share((Term(POS, up, up_bias), Term(NEG, down, ZERO)), gate=Gate(Test.POSITIVE, compat or not bias_free)),
         Share(
             (Term(POS, down, down_bias), Term(NEG, up, ZERO)),
             gate=Gate(Test.NEGATIVE, compat or not bias_free),

@@ -22,6 +22,8 @@ from passes.errors import LrpcError
 if TYPE_CHECKING:
     from lrpc.compiler import Compiled
 
+_REMEDY = "compile with --composite epsilon-plus, or give the first layers general gamma without --zero-bias."
+
 Target = int | Sequence[int] | np.ndarray | None
 
 
@@ -37,6 +39,25 @@ class Health:
     abs_sum: np.ndarray
     range: np.ndarray
     nonfinite: np.ndarray
+
+    def alarms(self, thresholds: dict[str, Any]) -> list[list[str]]:
+        """Return, for each sample, why its explanation is not to be trusted; nothing if it is.
+
+        thresholds: those of a bundle's manifest.
+        """
+        low, high = thresholds["abs_sum"]
+        return [self._alarms(i, low, high) for i in range(len(self.sum))]
+
+    def _alarms(self, i: int, low: float, high: float) -> list[str]:
+        if self.nonfinite[i] > 0:
+            return [f"{self.nonfinite[i]:.0f} relevance values are NaN or infinite; {_REMEDY}"]
+        if not low <= self.abs_sum[i] <= high and self.abs_sum[i] != 0:
+            what = "explodes" if self.abs_sum[i] > high else "vanishes"
+            return [
+                f"the relevance {what}: its magnitudes sum to {self.abs_sum[i]:.2g} per unit of seed, "
+                f"{low:g} to {high:g} can be trusted; {_REMEDY}"
+            ]
+        return []
 
 
 @dataclass(frozen=True)
@@ -150,9 +171,7 @@ class Explainer:
         backward.bind_output("relevance", "cpu")
         self._relevance.run_with_iobinding(backward)
         relevance = backward.get_outputs()[0].numpy()
-        return Explanation(
-            values[self.manifest["output"]["name"]].numpy(), relevance, health(relevance, seed)
-        )
+        return Explanation(values[self.manifest["output"]["name"]].numpy(), relevance, health(relevance, seed))
 
     def _check_pair(self, needed: bool) -> None:
         if needed and self.path.is_file():
@@ -164,9 +183,7 @@ class Explainer:
     def _checked_input(self, x: np.ndarray) -> np.ndarray:
         shape = tuple(self.manifest["input"]["shape"])
         x = np.asarray(x)
-        if x.ndim != len(shape) + 1 or any(
-            d not in (None, n) for d, n in zip(shape, x.shape[1:], strict=True)
-        ):
+        if x.ndim != len(shape) + 1 or any(d not in (None, n) for d, n in zip(shape, x.shape[1:], strict=True)):
             raise LrpcError(f"The input has shape {x.shape}; the model takes {('n', *shape)}.")
         return np.ascontiguousarray(x, np.float32)
 
@@ -179,9 +196,7 @@ class Explainer:
         classes = self.manifest["output"]["shape"][0]
         outside = targets[(targets < 0) | (targets >= classes)]
         if outside.size:
-            raise LrpcError(
-                f"Class {outside.flat[0]} is out of range: the model has classes 0 to {classes - 1}."
-            )
+            raise LrpcError(f"Class {outside.flat[0]} is out of range: the model has classes 0 to {classes - 1}.")
         return np.broadcast_to(targets.astype(np.int64), (count,)).copy()
 
     def _one_hot(self, targets: np.ndarray, output: np.ndarray) -> np.ndarray:

@@ -48,9 +48,7 @@ def check_provider(wanted: str) -> None:
     with _quiet():
         started = listed and wanted in _started(wanted)
     if not started:
-        reason = (
-            "its libraries or a device are missing" if listed else "this ONNX Runtime was built without it"
-        )
+        reason = "its libraries or a device are missing" if listed else "this ONNX Runtime was built without it"
         raise LrpcError(
             f"{wanted} is not available on this machine: {reason}.",
             hint="Install onnxruntime-gpu with CUDA and cuDNN, or use --provider cpu.",

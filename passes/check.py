@@ -39,13 +39,9 @@ def _node_problems(node: gs.Node) -> Iterator[Problem]:
         return Problem(node.name, node.op, reason, hint)
 
     if node.op in _CONTROL_FLOW or any(isinstance(value, gs.Graph) for value in node.attrs.values()):
-        yield problem(
-            "control flow: its branches depend on the data", _CONTROL_FLOW_HINT
-        )
+        yield problem("control flow: its branches depend on the data", _CONTROL_FLOW_HINT)
     if node.domain not in (None, "", "ai.onnx"):
-        yield problem(
-            f"an op of {node.domain}, not of standard ONNX", _DOMAIN_HINT
-        )
+        yield problem(f"an op of {node.domain}, not of standard ONNX", _DOMAIN_HINT)
     if "Quantize" in node.op or node.op.startswith("QLinear") or node.op.endswith("Integer"):
         yield problem("quantised arithmetic", _QUANTISED_HINT)
     if node.op == "BatchNormalization" and node.attrs.get("training_mode", 0):

@@ -27,9 +27,7 @@ def batchnorms_left(graph: Graph) -> list[Problem]:
     """Return the BatchNormalizations that stay, each with the reason."""
     outputs = {id(output) for output in graph.outputs}
     return [
-        Problem(node.name, node.op, _declined(node, outputs))
-        for node in graph.nodes
-        if node.op == "BatchNormalization"
+        Problem(node.name, node.op, _declined(node, outputs)) for node in graph.nodes if node.op == "BatchNormalization"
     ]
 
 

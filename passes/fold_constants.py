@@ -108,9 +108,7 @@ def _run(node: gs.Node, opset: int) -> list[np.ndarray] | None:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(
-            _typed(proto).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = ort.InferenceSession(_typed(proto).SerializeToString(), options, providers=["CPUExecutionProvider"])
         return [np.array(value) for value in session.run(None, feeds)]
     except Exception:  # an op that the CPU cannot run stays in the graph, where it is reported by name
         return None

@@ -81,9 +81,7 @@ def _ancestors(anchor: gs.Node) -> Iterator[gs.Tensor]:
     level = [tensor for tensor in anchor.inputs if constant(tensor) is None]
     for _ in range(6):
         yield from level
-        nodes = [
-            node for tensor in level if (node := producer(tensor)) is not None and node.op in _ARITHMETIC
-        ]
+        nodes = [node for tensor in level if (node := producer(tensor)) is not None and node.op in _ARITHMETIC]
         level = [tensor for node in nodes for tensor in node.inputs if constant(tensor) is None]
 
 

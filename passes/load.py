@@ -45,9 +45,7 @@ def _read(path: Path) -> onnx.ModelProto:
     try:
         proto = onnx.load(path)
     except FileNotFoundError as error:
-        raise LrpcError(
-            f"{path} keeps its weights in a file that is missing: {_first_line(error)}"
-        ) from error
+        raise LrpcError(f"{path} keeps its weights in a file that is missing: {_first_line(error)}") from error
     except (DecodeError, *_BAD_PROTO) as error:
         raise LrpcError(
             f"{path} is not an ONNX file, or it is truncated: {_first_line(error)}",

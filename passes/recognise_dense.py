@@ -23,9 +23,7 @@ def recognise_dense(graph: Graph) -> Graph:
 
 def products_left(graph: Graph) -> list[Problem]:
     """Return the MatMuls that are no dense layer, with the reason."""
-    return [
-        Problem(n.name, n.op, reason) for n in graph.nodes if n.op == "MatMul" and (reason := _declined(n))
-    ]
+    return [Problem(n.name, n.op, reason) for n in graph.nodes if n.op == "MatMul" and (reason := _declined(n))]
 
 
 def _recognise(graph: Graph) -> bool:

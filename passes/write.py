@@ -68,9 +68,7 @@ def _gelu(node: gs.Node) -> list[gs.Node]:
 
     if node.attrs.get("approximate", "none") == "tanh":
         cubic = step("Mul", "cubic", step("Mul", "cube", step("Mul", "square", x, x), x), 0.044715)
-        inner = step(
-            "Tanh", "tanh", step("Mul", "scaled", step("Add", "sum", x, cubic), math.sqrt(2 / math.pi))
-        )
+        inner = step("Tanh", "tanh", step("Mul", "scaled", step("Add", "sum", x, cubic), math.sqrt(2 / math.pi)))
     else:
         inner = step("Erf", "erf", step("Mul", "scaled", x, math.sqrt(0.5)))
     half = step("Mul", "half", step("Add", "shifted", inner, 1.0), 0.5)

@@ -69,9 +69,7 @@ def small_resnet(
         batch_norm("bn1", "c1"),
         helper.make_node("Relu", ["bn1.out"], ["r1"], name="relu1"),
         helper.make_node("MaxPool", ["r1"], ["p1"], name="maxpool", strides=[1, 1], **same),
-        helper.make_node(
-            "Conv", ["p1", "block.conv1.weight", "block.conv1.bias"], ["c2"], strides=[2, 2], **same
-        ),
+        helper.make_node("Conv", ["p1", "block.conv1.weight", "block.conv1.bias"], ["c2"], strides=[2, 2], **same),
         helper.make_node("Relu", ["c2"], ["r2"], name="block.relu"),
         helper.make_node("Conv", ["r2", "block.conv2.weight"], ["c3"], **same),
         batch_norm("block.bn2", "c3"),

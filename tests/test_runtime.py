@@ -115,9 +115,7 @@ def test_a_seed_bundle_takes_a_seed(tmp_path, explainer):
 
 def test_an_explainer_takes_what_compile_returns(explainer):
     compiled = lrpc.compile(small_resnet())
-    np.testing.assert_array_equal(
-        lrpc.Explainer(compiled)(picture()).relevance, explainer(picture()).relevance
-    )
+    np.testing.assert_array_equal(lrpc.Explainer(compiled)(picture()).relevance, explainer(picture()).relevance)
 
 
 WRONG = {

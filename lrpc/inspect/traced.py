@@ -43,6 +43,11 @@ def run_traced(plan: Plan, x: np.ndarray, seed: np.ndarray) -> Traced:
     )
 
 
+def run_forward(plan: Plan, x: np.ndarray) -> np.ndarray:
+    """Return the canonized model's own output."""
+    return _run(forward_graph(plan, []), {plan.graph.inputs[0].name: x})[plan.graph.outputs[0].name]
+
+
 def _run(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     options = ort.SessionOptions()
     options.log_severity_level = 3

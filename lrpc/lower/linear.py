@@ -16,9 +16,7 @@ from lrpc.rules import ONE, Gate, Rule, Share, Term, Test
 _COMPARISON = {Test.POSITIVE: "Greater", Test.NON_NEGATIVE: "GreaterOrEqual", Test.NEGATIVE: "Less"}
 
 
-def lower_rule(
-    emit: Emitter, op: LinearOp, node: gs.Node, rule: Rule, relevance: gs.Tensor
-) -> list[gs.Tensor]:
+def lower_rule(emit: Emitter, op: LinearOp, node: gs.Node, rule: Rule, relevance: gs.Tensor) -> list[gs.Tensor]:
     """Emit R_in for every data input of a linear layer."""
     shares = []
     for index, share in enumerate(rule.shares):
@@ -40,9 +38,7 @@ class _Shared:
         d = _signed_total(self.emit, outputs, [term.sign for term in self.share.terms], "d")
         s = divide(self.emit, relevance, d, rule.stabilizer, len(self.node.outputs[0].shape))
         s = self._gated(s, self.share.gate)
-        handed = [
-            self._backward(index, term, inputs[index], s) for index, term in enumerate(self.share.terms)
-        ]
+        handed = [self._backward(index, term, inputs[index], s) for index, term in enumerate(self.share.terms)]
         signs = [term.sign for term in self.share.terms]
         sums = [
             _signed_total(self.emit, branch, signs, _role("handed", i))

@@ -45,9 +45,7 @@ def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, di
 def _collect(emit: Emitter, values: list[gs.Tensor]) -> gs.Tensor:
     total = values[0]
     for index, value in enumerate(values[1:], start=1):
-        total = emit.op(
-            "Add", [total, value], "arriving" if index == len(values) - 1 else f"arriving/{index}"
-        )
+        total = emit.op("Add", [total, value], "arriving" if index == len(values) - 1 else f"arriving/{index}")
     return total
 
 

@@ -21,8 +21,6 @@ def emit_seed(emit: Emitter, output: gs.Tensor, target: gs.Tensor) -> gs.Tensor:
         column = emit.op("Unsqueeze", [index, emit.constant([1], "class_axis", np.int64)], "column")
         numbers = emit.constant(np.arange(classes)[None], "classes", np.int64)
         one_hot = emit.op("Cast", [emit.op("Equal", [column, numbers], "hit")], "one_hot", to=1)
-        found = emit.op(
-            "ReduceMax", [one_hot, emit.constant([1], "found_axis", np.int64)], "found", keepdims=1
-        )
+        found = emit.op("ReduceMax", [one_hot, emit.constant([1], "found_axis", np.int64)], "found", keepdims=1)
         # 1 / 1 is 1 and 0 / 0 is NaN: a class that does not exist must not pass for relevance 0.
         return emit.op("Div", [one_hot, found], "seed")

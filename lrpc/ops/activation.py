@@ -53,9 +53,7 @@ class Scalar:
             return self._emit.op("Cast", [mask], name, to=1)
         return self._emit.op(op, tensors, name)
 
-    def where_positive(
-        self, name: str, x: gs.Tensor, then: gs.Tensor | float, other: gs.Tensor | float
-    ) -> gs.Tensor:
+    def where_positive(self, name: str, x: gs.Tensor, then: gs.Tensor | float, other: gs.Tensor | float) -> gs.Tensor:
         """Emit x > 0 ? then : other."""
         zero = self._emit.constant(0.0, f"{name}/zero")
         mask = self._emit.op("Greater", [x, zero], f"{name}/mask")

@@ -73,17 +73,13 @@ def transposed(
     """
     dims = len(size)
     begins, ends = pads[:dims], pads[dims:]
-    steps = zip(
-        size, begins, ends, _ints(attributes, "kernel_shape"), _ints(attributes, "dilations"), strict=True
-    )
+    steps = zip(size, begins, ends, _ints(attributes, "kernel_shape"), _ints(attributes, "dilations"), strict=True)
     spans = [n + b + e - d * (k - 1) - 1 for n, b, e, k, d in steps]
     tail = [span % stride for span, stride in zip(spans, _ints(attributes, "strides"), strict=True)]
     inputs = present(s, w)
     if begins == ends:
         return emit.op("ConvTranspose", inputs, "transpose", pads=pads, output_padding=tail, **attributes)
-    whole = emit.op(
-        "ConvTranspose", inputs, "transpose/whole", pads=[0] * 2 * dims, output_padding=tail, **attributes
-    )
+    whole = emit.op("ConvTranspose", inputs, "transpose/whole", pads=[0] * 2 * dims, output_padding=tail, **attributes)
     return crop(emit, whole, begins, [b + n for b, n in zip(begins, size, strict=True)], "transpose")
 
 

@@ -1,0 +1,67 @@
+"""lrpc compile."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
+from lrpc.cli.show import note, working
+
+
+@click.command("compile", epilog=RULES_EPILOG, short_help="Compile a model into an explanation bundle.")
+@MODEL
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: MODEL.lrp beside the model.")
+@plan_options
+@click.option(
+    "-O",
+    "optimize",
+    type=click.IntRange(0, 1),
+    default=0,
+    show_default=True,
+    help="0: the rules' definitions, term by term. 1 comes with a later version.",
+)
+@click.option("--single-file", is_flag=True, help="Write one self-contained explain.onnx instead of a folder.")
+@click.option("--seed-input", is_flag=True, help="explain.onnx takes a seed shaped as the output, not a class.")
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line for each canonization pass.")
+def compile_command(
+    model: Path,
+    output: Path | None,
+    optimize: int,
+    single_file: bool,
+    seed_input: bool,
+    force: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Compile an ONNX model into a bundle of explanation graphs.
+
+    MODEL.lrp/ then holds forward.onnx, the separate backward graph relevance.onnx, both in one as
+    explain.onnx, their weights once, and a manifest. They are plain ONNX and run wherever ONNX Runtime
+    does, without Python.
+
+    \b
+    lrpc compile resnet50.onnx
+    lrpc compile resnet50.onnx --composite epsilon-plus --rule 'layer4.*=epsilon(0.1)'
+    """
+    if optimize == 1:
+        raise click.UsageError("-O 1 comes with a later version; this one has -O 0, the definitions. Leave it out.")
+    suffix = ".explain.onnx" if single_file else ".lrp"
+    path = output or model.with_name(model.name.removesuffix(".onnx") + suffix)
+    import lrpc
+
+    started = time.perf_counter()
+    report = note if verbose else None
+    with working(f"compiling {model.name}"):
+        compiled = lrpc.compile(model, **plan_arguments(model, **options), report=report)
+        compiled.save(path, force=force, single_file=single_file, seed_input=seed_input)
+    seconds = time.perf_counter() - started
+    size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.iterdir()))
+    click.echo(
+        f"wrote {path} ({size / 1e6:.1f} MB, {len(compiled.plan.rows)} layers, "
+        f"composite {compiled.plan.composite.replace('_', '-')}, {seconds:.1f} s)"
+    )

@@ -1,0 +1,151 @@
+"""lrpc explain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from lrpc.cli.show import note, working
+
+_TOP = 5
+
+
+@click.command("explain", short_help="Explain pictures: heatmaps, top classes, health.")
+@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE.lrp")
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Where the picture goes. Default: IMAGE.heatmap.png."
+)
+@click.option("--class", "target", metavar="N", help="The class to explain, by number or name. Default: the top class.")
+@click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--npz", type=click.Path(path_type=Path), help="Also store input, output, relevance and health here.")
+@click.option("--fit", type=click.Choice(["crop", "stretch", "exact"]), default="crop", show_default=True,
+              help="How a picture of another size becomes the model's: cut out, scaled, or refused.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Exit with 1 if an explanation is not to be trusted.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explain_command(
+    bundle: Path,
+    images: tuple[Path, ...],
+    output: Path | None,
+    target: str | None,
+    provider: str,
+    npz: Path | None,
+    fit: str,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Explain pictures with a compiled bundle.
+
+    Writes one PNG per picture: the picture, its heatmap (red speaks for the class, blue against it) and
+    both laid over each other; several pictures with -o heatmap.png become heatmap-NAME.png. Prints the
+    top classes and the health of the explanation, per unit of seed: the sum of the relevance, the sum of
+    its magnitudes, its range, and how many values are not finite.
+
+    \b
+    lrpc explain resnet50.lrp dog.jpg
+    lrpc explain resnet50.lrp dog.jpg cat.jpg --class 207 -o heatmap.png
+    """
+    from lrpc.image import InputSpec, load_images
+    from lrpc.runtime import Explainer
+
+    explainer = Explainer(
+        bundle, providers=[{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]]
+    )
+    spec = InputSpec.from_manifest(explainer.manifest)
+    chosen = _class_number(target, spec.classes)
+    failed = False
+    for path in images:
+        batch, pictures = load_images([path], spec, fit)
+        with working(f"explaining {path.name}"):
+            result = explainer(batch, chosen)
+        reports = [_report(path, i, result, explainer.manifest, spec.classes, chosen) for i in range(len(batch))]
+        failed |= any(report["alarms"] for report in reports)
+        place = _place(path, output, len(images) > 1)
+        _write_picture(place, pictures, result.relevance)
+        if npz is not None:
+            _write_npz(_place(path, npz, len(images) > 1), batch, result)
+        for report in reports:
+            _print(report | {"heatmap": str(place)}, as_json)
+    if failed and strict:
+        raise click.exceptions.Exit(1)
+
+
+def _class_number(text: str | None, classes: list[str] | None) -> int | None:
+    """Read a class by number or name; the explainer checks the range."""
+    if text is None:
+        return None
+    if text.lstrip("-").isdigit():
+        return int(text)
+    if classes and text in classes:
+        return classes.index(text)
+    known = f"its {len(classes)} class names hold no {text!r}" if classes else "the model has no class names"
+    raise click.BadParameter(f"{text!r} is no class: {known}.", param_hint="--class")
+
+
+def _report(
+    path: Path, i: int, result: Any, manifest: Any, names: list[str] | None, chosen: int | None
+) -> dict[str, Any]:
+    scores = result.output[i].astype(np.float64)
+    exponentials = np.exp(scores - scores.max())
+    shares = exponentials / exponentials.sum()
+    order = [int(c) for c in np.argsort(-scores)[:_TOP]]
+    health = {key: float(getattr(result.health, key)[i]) for key in ("sum", "abs_sum", "range", "nonfinite")}
+    explained = order[0] if chosen is None else chosen
+    return {
+        "image": str(path),
+        "sample": i,
+        "class": explained,
+        "name": names[explained] if names else None,
+        "top": [
+            {"class": c, "name": names[c] if names else None, "score": scores[c], "softmax": shares[c]} for c in order
+        ],
+        "health": health,
+        "alarms": result.health.alarms(manifest["thresholds"])[i],
+    }
+
+
+def _print(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report))
+        return
+    click.echo(report["image"])
+    for entry in report["top"]:
+        mark = "*" if entry["class"] == report["class"] else " "
+        name = f"  {entry['name']}" if entry["name"] else ""
+        click.echo(f"  {mark} {entry['class']:5d}  {entry['softmax']:6.1%}  score {entry['score']:.3f}{name}")
+    label = report["name"] or report["class"]
+    health = report["health"]
+    click.echo(
+        f"  relevance for {label}: sum {health['sum']:.3g}, sum of |R| {health['abs_sum']:.3g}, "
+        f"max - min {health['range']:.3g}, non-finite {health['nonfinite']:.0f} (per unit of seed)"
+    )
+    click.echo(f"  wrote {report['heatmap']}")
+    for alarm in report["alarms"]:
+        note(f"Warning: {report['image']}: {alarm}")
+
+
+def _place(image: Path, output: Path | None, several: bool) -> Path:
+    if output is None:
+        return Path(f"{image.stem}.heatmap.png")
+    return output.with_name(f"{output.stem}-{image.stem}{output.suffix}") if several else output
+
+
+def _write_picture(path: Path, pictures: list[np.ndarray], relevance: np.ndarray) -> None:
+    from lrpc.heatmap import contact_sheet, overlay, render
+    from passes.errors import LrpcError
+
+    pairs = zip(pictures, relevance, strict=True)
+    rows = [[picture, render(r), overlay(picture, r)] for picture, r in pairs]
+    try:
+        contact_sheet(rows, ("picture", "relevance", "overlay")).save(path)
+    except (OSError, ValueError) as error:
+        raise LrpcError(f"{path} cannot be written: {error}", hint="Give a name that ends in .png.") from error
+
+
+def _write_npz(path: Path, batch: np.ndarray, result: Any) -> None:
+    health = {f"health_{key}": getattr(result.health, key) for key in ("sum", "abs_sum", "range", "nonfinite")}
+    np.savez(path, input=batch, output=result.output, relevance=result.relevance, **health)

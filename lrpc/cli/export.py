@@ -1,0 +1,77 @@
+"""lrpc export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lrpc.cli.show import note, working
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 0.5,0.5,0.5.") from error
+
+
+def _shape(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        shape = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a shape such as 3,224,224.") from error
+    if min(shape) < 1:
+        raise click.BadParameter(f"{text!r} is not a shape such as 3,224,224 (without the batch).")
+    return shape
+
+
+@click.command("export", short_help="Write a PyTorch model as an ONNX file.")
+@click.argument("model", metavar="torchvision:NAME|MODULE:FACTORY")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: NAME.onnx.")
+@click.option(
+    "--weights",
+    default="none",
+    show_default=True,
+    metavar="none|DEFAULT|FILE.pt",
+    help="Random weights, torchvision's pretrained ones (downloaded), or a state dict.",
+)
+@click.option("--input-shape", callback=_shape, metavar="C,H,W", help="One sample's shape, without the batch.")
+@click.option("--mean", callback=_numbers, metavar="M,..", help="Per channel, for pixel values in [0, 1].")
+@click.option("--std", callback=_numbers, metavar="S,..", help="Per channel, likewise.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def export_command(
+    model: str,
+    output: Path | None,
+    weights: str,
+    input_shape: list[int] | None,
+    mean: list[float] | None,
+    std: list[float] | None,
+    force: bool,
+) -> None:
+    """Write a PyTorch model as an ONNX file that keeps its layer names.
+
+    The batch is dynamic, BatchNorm stays in the file (folding it is a pass of `lrpc compile`), and
+    input size, mean, std and class names travel in the file's metadata, so that later commands need no
+    options. Needs PyTorch: pip install 'lrpc[torch]'.
+
+    \b
+    lrpc export torchvision:resnet50 -o resnet50.onnx --weights DEFAULT
+    lrpc export my_package.nets:build -o net.onnx --weights net.pt --input-shape 3,64,64
+    """
+    path = output or Path(f"{model.partition(':')[2] or 'model'}.onnx")
+    if path.exists() and not force:
+        raise click.UsageError(f"{path} exists already; replace it with --force, or choose another name with -o.")
+    from lrpc.export import export, load_torch
+
+    with working(f"building {model}"):
+        loaded = load_torch(model, weights=weights, input_shape=input_shape, mean=mean, std=std)
+    with working(f"exporting {model}"):
+        export(loaded, path)
+    if weights == "none":
+        note(f"{model} has random weights: its explanations mean nothing (--weights DEFAULT or FILE.pt).")
+    click.echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,43 @@
+"""How commands print: tables on stdout, progress and notes on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_WIDEST = 400
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print a table without cutting names; the columns numbered in `right` are numbers."""
+    console = Console(width=_WIDEST, highlight=False, soft_wrap=True)
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        view.add_column(column, justify="right" if index in right else "left", no_wrap=True)
+    for row in rows:
+        view.add_row(*(Text(cell) for cell in row))
+    with console.capture() as capture:
+        console.print(view)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def note(text: str) -> None:
+    """Print a line on stderr."""
+    click.echo(text, err=True)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that something is going on; nothing is left behind where stderr is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield

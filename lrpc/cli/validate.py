@@ -1,0 +1,111 @@
+"""lrpc validate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
+from lrpc.cli.show import table, working
+
+
+@click.command("validate", epilog=RULES_EPILOG, short_help="Compare with a float64 reference, layer by layer.")
+@MODEL
+@click.option("--reference", type=click.Choice(["oracle", "zennit"]), required=True,
+              help="The formulas in float64, or zennit on the PyTorch model.")  # fmt: skip
+@click.option(
+    "--torch", "torch_model", metavar="torchvision:NAME|MODULE:FACTORY", help="The PyTorch model, for zennit."
+)
+@click.option("--weights", default="none", metavar="none|DEFAULT|FILE.pt", help="Its weights.")
+@plan_options
+@click.option("--image", type=click.Path(path_type=Path), help="A picture or .npy file. Default: random values.")
+@click.option("--class", "target", type=int, metavar="N", help="The class to explain. Default: the top class.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def validate_command(
+    model: Path,
+    reference: str,
+    torch_model: str | None,
+    weights: str,
+    image: Path | None,
+    target: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Compare the compiled relevance with a reference in float64, layer by layer.
+
+    Beside each relative error stands the reference's own: how far it is from itself when it runs in
+    float32. Exits with 1 where a layer is worse than 2 of those, the input worse than 1.5, or their
+    median worse than 1.1, unless the error is below 2e-5.
+
+    \b
+    lrpc validate resnet50.onnx --reference oracle
+    lrpc validate resnet50.onnx --reference zennit --torch torchvision:resnet50 --weights resnet50.pt
+    """
+    if reference == "zennit" and torch_model is None:
+        raise click.UsageError(
+            "--reference zennit needs the PyTorch model: --torch torchvision:NAME or MODULE:FACTORY."
+        )
+    import lrpc
+    from lrpc.inspect.inputs import validation_input
+    from lrpc.inspect.validate import validate
+
+    arguments = plan_arguments(model, **options)
+    if reference == "zennit" and (options["rules"] or (options["composite"] or "").endswith(".toml")):
+        raise click.UsageError(
+            "zennit knows its own composites only; check --rule and TOML files with --reference oracle."
+        )
+    plan = lrpc.plan_model(model, **arguments)
+    x, seed = validation_input(plan, image, target)
+    run = _oracle(plan, x, seed) if reference == "oracle" else _zennit(
+        str(torch_model), weights, plan, arguments["composite"], x, seed
+    )  # fmt: skip
+    with working(f"comparing with {reference} in float64 and float32"):
+        result = validate(plan, x, seed, reference, run)
+    click.echo(result.to_json()) if as_json else _print(result)
+    if not result.passed:
+        raise click.exceptions.Exit(1)
+
+
+def _oracle(plan: Any, x: np.ndarray, seed: np.ndarray) -> Callable[[str], Any]:
+    from lrpc.reference import run_oracle
+
+    return lambda dtype: run_oracle(plan.graph, plan.behaviours, x, seed, dtype)
+
+
+def _zennit(
+    torch_model: str, weights: str, plan: Any, composite: Any, x: np.ndarray, seed: np.ndarray
+) -> Callable[[str], Any]:
+    from lrpc.export import load_torch
+    from lrpc.reference import run_zennit
+
+    loaded = load_torch(torch_model, weights=weights, input_shape=x.shape[1:])
+    return lambda dtype: run_zennit(loaded.module, composite.name, composite.parameters, x, seed, dtype)
+
+
+def _print(result: Any) -> None:
+    def cells(c: Any, limit: float) -> tuple[str, ...]:
+        verdict = "ok" if c.within(limit) else "WORSE"
+        return (
+            c.layer,
+            c.kind,
+            f"{c.output:.1e}",
+            f"{c.relevance:.1e}",
+            f"{c.yardstick:.1e}",
+            f"{c.ratio:.2f}",
+            verdict,
+        )
+
+    rows = [cells(c, 2.0) for c in result.layers] + [cells(result.input, 1.5)]
+    yardstick = f"{result.reference} float32"
+    table(("layer", "kind", "output", "relevance", yardstick, "ratio", ""), rows, right=(2, 3, 4, 5))
+    for layer in result.missing:
+        click.echo(f"{layer}: {result.reference} reports nothing for this layer")
+    verdict = "passed" if result.passed else "FAILED"
+    click.echo(
+        f"{verdict}: {len(result.layers)} layers against {result.reference} in float64, median ratio "
+        f"{result.median_ratio:.2f}, at the input {result.input.relevance:.1e} ({result.input.ratio:.2f})"
+    )

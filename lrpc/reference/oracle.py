@@ -1,0 +1,252 @@
+"""The oracle: every rule as its formula, term by term, in float64, with Jacobians from autograd.
+
+It is slow and plain on purpose. It takes a canonized graph and the rule of each layer, shares no code
+with the lowering, and is what the lowering is proved against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+import onnx_graphsurgeon as gs
+import torch
+
+from lrpc.reference.forward import FORWARD, MULTIPLE
+from lrpc.rules import (
+    Behaviour,
+    Boost,
+    Copy,
+    Fill,
+    Gate,
+    Gradient,
+    Keep,
+    Mod,
+    Neg,
+    Pass,
+    Pos,
+    ReluBetaSmooth,
+    ReluDeconvNet,
+    ReluGuidedBackprop,
+    Rule,
+    Share,
+    Square,
+    Test,
+    WinnerTakeAll,
+    Zero,
+)
+from lrpc.stabilizer import Stabilizer
+from passes.errors import LrpcError, Problem
+from passes.graph import Graph, constant
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class ReferenceResult:
+    """What a reference computed, by layer name.
+
+    activations: each layer's output.  arriving: the relevance arriving at each layer's output.
+    """
+
+    output: np.ndarray
+    relevance: np.ndarray
+    activations: dict[str, np.ndarray]
+    arriving: dict[str, np.ndarray]
+
+
+class Oracle:
+    """Relevance by definition.
+
+    graph: canonized, one input, one output.  behaviours: the rule of every layer by name.
+    Raises LrpcError naming each layer whose op it does not know.
+    """
+
+    def __init__(self, graph: Graph, behaviours: Mapping[str, Behaviour], dtype: torch.dtype = torch.float64) -> None:
+        self.graph, self.behaviours, self.dtype = graph, behaviours, dtype
+        unknown = [
+            Problem(n.name, n.op, "the oracle does not know this op") for n in graph.nodes if n.op not in FORWARD
+        ]
+        if unknown:
+            raise LrpcError(f"{graph.name} has ops that the oracle does not know.", unknown)
+        self._constants: dict[str, Tensor] = {}
+
+    def __call__(self, x: np.ndarray, seed: np.ndarray) -> ReferenceResult:
+        """Explain a batch: x shaped as the input, seed as the output."""
+        values = {self.graph.inputs[0].name: torch.as_tensor(np.asarray(x)).to(self.dtype)}
+        with torch.no_grad():
+            for node in self.graph.nodes:
+                values[node.outputs[0].name] = self._layer(node)(self._inputs(node, values))
+        arriving = self._backward(values, torch.as_tensor(np.asarray(seed)).to(self.dtype))
+        outputs = {node.name: node.outputs[0].name for node in self.graph.nodes}
+        return ReferenceResult(
+            output=values[self.graph.outputs[0].name].numpy(),
+            relevance=arriving[self.graph.inputs[0].name].numpy(),
+            activations={layer: values[name].numpy() for layer, name in outputs.items()},
+            arriving={layer: arriving[name].numpy() for layer, name in outputs.items()},
+        )
+
+    def _backward(self, values: dict[str, Tensor], seed: Tensor) -> dict[str, Tensor]:
+        arriving = {self.graph.outputs[0].name: seed}
+        for node in reversed(self.graph.nodes):
+            inputs = self._inputs(node, values)
+            relevance = arriving[node.outputs[0].name]
+            handed = explain_layer(
+                self._layer(node), self.behaviours[node.name], inputs, relevance, values[node.outputs[0].name]
+            )
+            for tensor, part in zip(node.inputs, handed, strict=False):
+                arriving[tensor.name] = arriving[tensor.name] + part if tensor.name in arriving else part
+        return arriving
+
+    def _inputs(self, node: gs.Node, values: dict[str, Tensor]) -> list[Tensor]:
+        data = node.inputs if node.op in MULTIPLE else node.inputs[:1]
+        return [values[tensor.name] for tensor in data]
+
+    def _layer(self, node: gs.Node) -> Layer:
+        data = len(node.inputs) if node.op in MULTIPLE else 1
+        parameters = [self._constant(tensor) for tensor in node.inputs[data:]]
+        return Layer(node.op, dict(node.attrs), parameters)
+
+    def _constant(self, tensor: gs.Tensor) -> Tensor:
+        if tensor.is_empty():
+            return torch.empty(0)
+        if tensor.name not in self._constants:
+            values = constant(tensor)
+            assert values is not None
+            parameter = torch.from_numpy(np.array(values))
+            floating = parameter.is_floating_point()
+            self._constants[tensor.name] = parameter.to(self.dtype) if floating else parameter
+        return self._constants[tensor.name]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One op with its parameters: weight first, then bias, for linear ones."""
+
+    op: str
+    attributes: dict[str, Any]
+    parameters: list[Tensor]
+
+    def __call__(self, xs: list[Tensor]) -> Tensor:
+        """Compute the layer."""
+        return FORWARD[self.op]([*xs, *self.parameters], self.attributes)
+
+    def linear(self, xs: list[Tensor], w: Mod, b: Mod) -> Tensor:
+        """Compute f(xs; w', b') with the parameters modified."""
+        if self.op == "BatchNormalization":
+            return self._affine(xs[0], w, b)
+        weight = [modified(p, w) for p in self.parameters[:1]]
+        bias = [modified(p, b) for p in self.parameters[1:] if p.numel()]
+        return FORWARD[self.op]([*xs, *weight, *bias], self.attributes)
+
+    def _affine(self, x: Tensor, w: Mod, b: Mod) -> Tensor:
+        gamma, beta, mean, var = self.parameters
+        scale = gamma / torch.sqrt(var + self.attributes.get("epsilon", 1e-5))
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        shift = modified(beta - mean * scale, b)
+        return x * modified(scale, w).reshape(shape) + shift.reshape(shape)
+
+
+def explain_layer(layer: Layer, rule: Behaviour, xs: list[Tensor], relevance: Tensor, output: Tensor) -> list[Tensor]:
+    """Return the relevance that a layer hands to each of its inputs."""
+    match rule:
+        case Rule():
+            return linear_rule(layer, rule, xs, relevance)
+        case Pass():
+            return [relevance]
+        case Gradient() | WinnerTakeAll():
+            return vector_jacobian(layer, xs, relevance)
+        case Copy():
+            return [relevance for _ in xs]
+        case ReluDeconvNet():
+            return [relevance.clamp(min=0)]
+        case ReluGuidedBackprop():
+            return [relevance.clamp(min=0) * (xs[0] > 0)]
+        case ReluBetaSmooth(beta):
+            return [relevance * torch.sigmoid(beta * xs[0])]
+        case _:
+            assert_never(rule)
+
+
+def linear_rule(layer: Layer, rule: Rule, xs: list[Tensor], relevance: Tensor) -> list[Tensor]:
+    """R_in = sum over shares  weight * sum over terms  sign * x' * J_{w'}^T[gate * R / st(d)]."""
+    totals = [torch.zeros_like(x) for x in xs]
+    for share in rule.shares:
+        inputs, outputs = [], []
+        with torch.enable_grad():
+            for term in share.terms:
+                inputs.append([modified(x, term.x).detach().requires_grad_() for x in xs])
+                outputs.append(layer.linear(inputs[-1], term.w, term.b))
+        signs = [term.sign for term in share.terms]
+        d = torch.stack([s * z.detach() for s, z in zip(signs, outputs, strict=True)]).sum(dim=0)
+        s = quotient(relevance, stabilized(d, rule.stabilizer)) * gate(layer, share, xs)
+        for term, x_mod, z in zip(share.terms, inputs, outputs, strict=True):
+            for total, x_i, c in zip(totals, x_mod, torch.autograd.grad(z, x_mod, s), strict=True):
+                total += share.weight * term.sign * x_i.detach() * c
+    return totals
+
+
+def vector_jacobian(layer: Layer, xs: list[Tensor], relevance: Tensor) -> list[Tensor]:
+    """J^T R."""
+    with torch.enable_grad():
+        inputs = [x.detach().requires_grad_() for x in xs]
+        return list(torch.autograd.grad(layer(inputs), inputs, relevance))
+
+
+def modified(value: Tensor, mod: Mod) -> Tensor:
+    """mod(v)."""
+    match mod:
+        case Keep():
+            return value
+        case Pos():
+            return value.clamp(min=0)
+        case Neg():
+            return value.clamp(max=0)
+        case Zero():
+            return torch.zeros_like(value)
+        case Square():
+            return value**2
+        case Boost(gamma, part):
+            return value + gamma * modified(value, part)
+        case Fill(number):
+            filling = torch.tensor(number, dtype=value.dtype)
+            if filling.ndim:
+                filling = filling.reshape(1, -1, *[1] * (value.ndim - 2))
+            return filling.expand_as(value).clone()
+        case _:
+            assert_never(mod)
+
+
+def gate(layer: Layer, share: Share, xs: list[Tensor]) -> Tensor:
+    """1 where the share's gate lets relevance through, else 0."""
+    if share.gate == Gate():
+        return torch.ones((), dtype=xs[0].dtype)
+    z = layer.linear(xs, Keep(), Keep() if share.gate.bias else Zero())
+    tests = {
+        Test.ALWAYS: torch.ones_like(z, dtype=torch.bool),
+        Test.POSITIVE: z > 0,
+        Test.NON_NEGATIVE: z >= 0,
+        Test.NEGATIVE: z < 0,
+    }
+    return tests[share.gate.test].to(z)
+
+
+def stabilized(d: Tensor, stabilizer: Stabilizer) -> Tensor:
+    """d + sgn(d) * m, or sgn(d) * max(|d|, m), with m = epsilon * scale + floor and sgn(0) = 1."""
+    margin = torch.full_like(d, stabilizer.epsilon)
+    if stabilizer.scale == "rms":
+        axes = stabilizer.axes or tuple(range(1, d.ndim))
+        margin = margin * (d**2).mean(dim=axes, keepdim=True).sqrt()
+    margin = margin + stabilizer.floor
+    sign = torch.where(d >= 0, 1.0, -1.0).to(d) if stabilizer.signed else torch.ones_like(d)
+    if stabilizer.clip:
+        return sign * torch.maximum(sign * d if not stabilizer.signed else d.abs(), margin)
+    return d + sign * margin
+
+
+def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """numerator / denominator, 0 where the denominator is 0."""
+    safe = torch.where(denominator == 0, torch.ones_like(denominator), denominator)
+    return torch.where(denominator == 0, torch.zeros_like(denominator), numerator / safe)
