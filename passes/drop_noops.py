@@ -8,15 +8,17 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, constant, edited, producer, redirect
+from passes.graph import Graph, constant, edited, kind, producer, redirect, same_shape
 
 
 def drop_noops(graph: Graph) -> Graph:
     """Take out nodes that change nothing.
 
+    Needs inferred shapes.
     Drops: Identity, Dropout outside training, Cast to the type it has, Reshape, Flatten, Expand,
-    Transpose, Pad, Concat and Slice that keep every value in place, Mul and Div by 1, Add and Sub of 0.
-    Keeps: an Identity that carries one branch of a fan-out into a Sum; a node between the model's
+    Transpose, Pad, Slice and Resize that keep every value in place, pools with a window of one, Concat
+    and Sum of one tensor, Mul and Div by 1, Add and Sub of 0.
+    Keeps: an Identity that carries one branch of a fan-out into a sum; a node between the model's
     input and its output; every name of an output.
     """
     return edited(graph, _drop)
@@ -27,7 +29,7 @@ def _drop(graph: Graph) -> bool:
     outputs = {id(output) for output in graph.outputs}
     for node in graph.nodes:
         source = _unchanged_input(node)
-        if source is None:
+        if source is None or any(id(extra) in outputs for extra in node.outputs[1:]):
             continue
         result = node.outputs[0]
         if id(result) in outputs and (producer(source) is None or id(source) in outputs):
@@ -39,45 +41,50 @@ def _drop(graph: Graph) -> bool:
     return changed
 
 
-def _unchanged_input(node: gs.Node) -> gs.Tensor | None:
-    test = _TESTS.get(node.op)
-    if test is None or not node.inputs or (constant(node.inputs[0]) is not None and node.op not in _EITHER):
+def _unchanged_input(node: gs.Node) -> gs.Variable | None:
+    """Return the input that a node hands on as it is, None if it does something."""
+    test = _TESTS.get(kind(node))
+    if test is None or any(extra.outputs for extra in node.outputs[1:]):
         return None
-    for index in (0, 1) if node.op in _EITHER and len(node.inputs) == 2 else (0,):
+    sides = (0, 1) if node.op in _EITHER and len(node.inputs) == 2 else (0,)
+    for index in sides[: len(node.inputs)]:
         source = node.inputs[index]
-        if isinstance(source, gs.Variable) and test(node, index):
+        if isinstance(source, gs.Variable) and not source.is_empty() and test(node, index):
             return source
     return None
 
 
-def _same_shape(node: gs.Node, index: int = 0) -> bool:
-    before, after = node.inputs[index].shape, node.outputs[0].shape
-    return before is not None and after is not None and list(map(str, before)) == list(map(str, after))
-
-
-def _is_branch(node: gs.Node) -> bool:
-    """Whether an Identity carries one branch of a fan-out into a Sum."""
-    fans_out = len(node.inputs[0].outputs) > 1
-    return (
-        fans_out
-        and all(reader.op in ("Sum", "Add") for reader in node.outputs[0].outputs)
-        and bool(node.outputs[0].outputs)
-    )
-
-
 def _identity(node: gs.Node, index: int) -> bool:
-    return not _is_branch(node)
+    """Whether an Identity is more than one branch of a fan-out into a sum."""
+    readers = node.outputs[0].outputs
+    if len(node.inputs[0].outputs) < 2 or len(readers) != 1:
+        return True
+    computed = all(constant(tensor) is None for tensor in readers[0].inputs)
+    return not (kind(readers[0]) == "Sum" or (kind(readers[0]) == "Add" and computed))
 
 
 def _dropout(node: gs.Node, index: int) -> bool:
-    training = constant(node.inputs[2]) if len(node.inputs) > 2 and not node.inputs[2].is_empty() else False
-    mask_is_read = len(node.outputs) > 1 and bool(node.outputs[1].outputs)
-    return training is not None and not np.any(training) and not mask_is_read
+    if len(node.inputs) < 3 or node.inputs[2].is_empty():
+        return True
+    training = constant(node.inputs[2])
+    return training is not None and not np.any(training)
 
 
 def _cast(node: gs.Node, index: int) -> bool:
-    dtype = node.inputs[0].dtype
-    return dtype is not None and onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) == node.attrs["to"]
+    return bool(node.inputs[0].dtype == onnx.helper.tensor_dtype_to_np_dtype(node.attrs["to"]))
+
+
+def _same(node: gs.Node, index: int) -> bool:
+    return same_shape(node.inputs[index], node.outputs[0])
+
+
+def _reshape(node: gs.Node, index: int) -> bool:
+    """Whether a Reshape keeps the shape: one axis of unknown size must stay where all others do."""
+    before, after = node.inputs[0].shape, node.outputs[0].shape
+    if before is None or after is None or len(before) != len(after) or 0 in before:
+        return False
+    unsure = [b for a, b in zip(before, after, strict=True) if a != b or a in (None, "")]
+    return len(unsure) <= 1 and not any(isinstance(size, int) for size in unsure)
 
 
 def _transpose(node: gs.Node, index: int) -> bool:
@@ -91,17 +98,31 @@ def _pad(node: gs.Node, index: int) -> bool:
 
 
 def _slice(node: gs.Node, index: int) -> bool:
-    steps = constant(node.inputs[4]) if len(node.inputs) > 4 else np.ones(1)
-    static = all(isinstance(size, int) for size in (node.inputs[0].shape or ["?"])[1:])
-    return steps is not None and bool((steps == 1).all()) and static and _same_shape(node)
+    steps = constant(node.inputs[4]) if len(node.inputs) > 4 and not node.inputs[4].is_empty() else np.ones(1)
+    return steps is not None and bool((steps == 1).all()) and _same(node, index)
+
+
+def _resize(node: gs.Node, index: int) -> bool:
+    if node.attrs.get("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
+        return False
+    scales = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    exact = scales is None or scales.size == 0 or bool((scales == 1).all())
+    return exact and _same(node, index)
+
+
+def _window_of_one(node: gs.Node, index: int) -> bool:
+    single = set(node.attrs["kernel_shape"]) == {1} and set(node.attrs.get("strides", [1])) == {1}
+    return single and not any(node.attrs.get("pads", []))
+
+
+def _alone(node: gs.Node, index: int) -> bool:
+    return len(node.inputs) == 1
 
 
 def _neutral(value: float, sides: tuple[int, ...]) -> Callable[[gs.Node, int], bool]:
     def test(node: gs.Node, index: int) -> bool:
-        if index not in sides or len(node.inputs) != 2:
-            return False
         other = constant(node.inputs[1 - index])
-        return other is not None and bool((other == value).all()) and _same_shape(node, index)
+        return index in sides and other is not None and bool((other == value).all()) and _same(node, index)
 
     return test
 
@@ -111,13 +132,17 @@ _TESTS: dict[str, Callable[[gs.Node, int], bool]] = {
     "Identity": _identity,
     "Dropout": _dropout,
     "Cast": _cast,
-    "Reshape": _same_shape,
-    "Flatten": _same_shape,
-    "Expand": _same_shape,
+    "Reshape": _reshape,
+    "Flatten": _reshape,
+    "Expand": _same,
     "Transpose": _transpose,
     "Pad": _pad,
     "Slice": _slice,
-    "Concat": lambda node, index: len(node.inputs) == 1,
+    "Resize": _resize,
+    "AveragePool": _window_of_one,
+    "MaxPool": _window_of_one,
+    "Concat": _alone,
+    "Sum": _alone,
     "Mul": _neutral(1.0, (0, 1)),
     "Div": _neutral(1.0, (0,)),
     "Add": _neutral(0.0, (0, 1)),

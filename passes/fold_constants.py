@@ -3,46 +3,43 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
-import onnx.shape_inference
 import onnx_graphsurgeon as gs
-import onnxruntime as ort
 
-from passes.graph import Graph, constant, edited, redirect, static_shape
+from passes.evaluate import evaluate
+from passes.graph import Graph, claim, constant, edited, kind, redirect, static_shape
 
 _LARGEST = 1 << 20
-"""Results of more elements than this stay expressions: folding must not make the file grow."""
-
-_TENSOR_ATTRIBUTES = {
-    "value": None,
-    "value_float": np.float32,
-    "value_floats": np.float32,
-    "value_int": np.int64,
-    "value_ints": np.int64,
-}
-_NONDETERMINISTIC = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli"}
+"""More bytes than this are folded only where the constants that they come from are as large."""
 
 
 def fold_constants(graph: Graph) -> Graph:
     """Turn constants, constant expressions and computed shapes into initializers.
 
     Needs inferred shapes.  Gives: no Constant node, no node whose inputs are all constant, and no
-    Reshape or Expand with a computed target where the result has at most one dynamic axis.
-    Keeps: results of more than a million elements, random ops, control flow.
+    Reshape, Expand or Resize with a computed target where the result's shape tells a constant one (a
+    Reshape may have one dynamic axis, an Expand or Resize those that it keeps).
+    Keeps: outputs of the model as nodes.
+    Declines: results of more than 1 MB that are larger than what they come from, random ops, control
+    flow, custom ops, and what ONNX Runtime cannot compute.
     """
     return edited(graph, _fold)
 
 
 def _fold(graph: Graph) -> bool:
     changed = False
+    taken = graph.names()
     outputs = {id(output) for output in graph.outputs}
     for node in graph.nodes:
-        changed |= _fix_target(node)
+        target = _static_target(node, graph.opset)
+        if target is not None:
+            index, values = target
+            node.inputs[index] = gs.Constant(claim(f"{node.outputs[0].name}/shape", taken), values)
+            changed = True
         if any(id(output) in outputs for output in node.outputs):
             continue
-        values = _evaluate(node, graph.opset)
-        if values is not None and all(value.size <= _LARGEST for value in values):
-            for output, value in zip(node.outputs, values, strict=True):
+        results = evaluate(node, graph.opset)
+        if results is not None and _fits(node, results):
+            for output, value in zip(node.outputs, results, strict=True):
                 value.flags.writeable = False
                 redirect(graph, output, gs.Constant(output.name, value))
                 output.name = f"{output.name}/folded"
@@ -50,75 +47,31 @@ def _fold(graph: Graph) -> bool:
     return changed
 
 
-def _fix_target(node: gs.Node) -> bool:
-    """Replace the computed target of a Reshape by the shape that was inferred for its result."""
-    if node.op != "Reshape" or len(node.inputs) < 2 or constant(node.inputs[1]) is not None:
-        return False
-    shape = static_shape(node.outputs[0])
-    if shape is None or shape.count(None) > 1 or 0 in shape:
-        return False
-    target = np.array([-1 if size is None else size for size in shape], np.int64)
-    node.inputs[1] = gs.Constant(f"{node.outputs[0].name}/shape", target)
-    node.attrs.pop("allowzero", None)
-    return True
+def _fits(node: gs.Node, results: list[np.ndarray]) -> bool:
+    source = sum(tensor.values.nbytes for tensor in node.inputs if isinstance(tensor, gs.Constant))
+    return node.op == "Constant" or sum(value.nbytes for value in results) <= max(_LARGEST, source)
 
 
-def _evaluate(node: gs.Node, opset: int) -> list[np.ndarray] | None:
-    """Return a node's results where they do not depend on the model's input."""
-    if node.op == "Constant":
-        return _literal(node)
-    if node.op == "Shape":
-        return _static_shape(node)
-    if not node.inputs or node.domain not in (None, "", "ai.onnx") or node.op in _NONDETERMINISTIC:
+def _static_target(node: gs.Node, opset: int) -> tuple[int, np.ndarray] | None:
+    """Return which input computes the shape of a node's result, and the constant to put there."""
+    index = {"Reshape": 1, "Expand": 1, "Resize": 3}.get(kind(node), 0)
+    if index == 0 or len(node.inputs) <= index or constant(node.inputs[index]) is not None:
         return None
-    if any(constant(tensor) is None and not tensor.is_empty() for tensor in node.inputs):
+    before, after = node.inputs[0].shape, static_shape(node.outputs[0])
+    if before is None or after is None:
         return None
-    if any(isinstance(value, gs.Graph) for value in node.attrs.values()):
+    if node.op == "Reshape":
+        if after.count(None) > 1 or 0 in after:
+            return None
+        node.attrs.pop("allowzero", None)
+        return index, np.array([-1 if size is None else size for size in after], np.int64)
+    aligned = [None] * (len(after) - len(before)) + list(before)
+    symbols = list(node.outputs[0].shape)
+    if any(size is None and (aligned[i] != symbols[i] or not symbols[i]) for i, size in enumerate(after)):
         return None
-    return _run(node, opset)
-
-
-def _literal(node: gs.Node) -> list[np.ndarray] | None:
-    for key, dtype in _TENSOR_ATTRIBUTES.items():
-        if key in node.attrs:
-            value = node.attrs[key]
-            return [np.array(value.values if dtype is None else value, dtype)]
-    return None
-
-
-def _static_shape(node: gs.Node) -> list[np.ndarray] | None:
-    shape = static_shape(node.inputs[0])
-    if shape is None:
+    if node.op == "Expand":
+        return index, np.array([1 if size is None else size for size in after], np.int64)
+    if opset < 18 or "axes" in node.attrs or node.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         return None
-    part = shape[node.attrs.get("start", 0) : node.attrs.get("end", len(shape))]
-    return None if None in part else [np.array(part, np.int64)]
-
-
-def _run(node: gs.Node, opset: int) -> list[np.ndarray] | None:
-    outputs = [gs.Variable(f"out{index}") for index in range(len(node.outputs))]
-    feeds = {f"in{i}": constant(t) for i, t in enumerate(node.inputs) if not t.is_empty()}
-    inputs = [
-        gs.Variable.empty() if t.is_empty() else gs.Variable(f"in{i}", t.dtype, t.shape)
-        for i, t in enumerate(node.inputs)
-    ]
-    copy = gs.Node(node.op, "folded", dict(node.attrs), inputs, outputs)
-    graph = gs.Graph([copy], [t for t in inputs if not t.is_empty()], outputs, opset=opset)
-    proto = gs.export_onnx(graph, do_type_check=False)
-    proto.ir_version = 8
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = ort.InferenceSession(_typed(proto).SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return [np.array(value) for value in session.run(None, feeds)]
-    except Exception:  # an op that the CPU cannot run stays in the graph, where it is reported by name
-        return None
-
-
-def _typed(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Give the outputs of a one-node model the types that inference finds."""
-    names = [output.name for output in proto.graph.output]
-    del proto.graph.output[:]
-    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    known = {value.name: value for value in inferred.graph.value_info}
-    proto.graph.output.extend(known[name] for name in names)
-    return proto
+    node.attrs["axes"] = [axis for axis, size in enumerate(after) if size is not None]
+    return index, np.array([size for size in after if size is not None], np.int64)

@@ -7,7 +7,7 @@ Nodes stand in topological order, and every pass keeps them so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -64,10 +64,13 @@ class Graph:
         tensors = (*self.inputs, *self.outputs, *(t for n in self.nodes for t in (*n.inputs, *n.outputs)))
         return {tensor.name for tensor in tensors}
 
+    def names(self) -> set[str]:
+        """Every name that a layer or a tensor of this graph has: a new set, to `claim` new names in."""
+        return self.tensor_names() | {node.name for node in self.nodes}
+
     def fresh_name(self, wanted: str) -> str:
         """Return `wanted`, or the first of `wanted:1`, `wanted:2`, ... that no layer or tensor has."""
-        taken = self.tensor_names() | {node.name for node in self.nodes}
-        return unique(wanted, taken)
+        return unique(wanted, self.names())
 
 
 def unique(wanted: str, taken: Iterable[str]) -> str:
@@ -77,6 +80,13 @@ def unique(wanted: str, taken: Iterable[str]) -> str:
     while name in names:
         repeat += 1
         name = f"{wanted}:{repeat}"
+    return name
+
+
+def claim(wanted: str, taken: set[str]) -> str:
+    """Return `wanted`, with `:1`, `:2`, ... behind it where it is taken, and add it to what is taken."""
+    name = unique(wanted, taken)
+    taken.add(name)
     return name
 
 
@@ -90,14 +100,34 @@ def tidy(graph: Graph) -> Graph:
     """Drop, in place, the nodes whose results nothing reads."""
     read = {id(output) for output in graph.outputs}
     live: list[gs.Node] = []
+    dead: list[gs.Node] = []
     for node in reversed(graph.nodes):
         if any(id(output) in read for output in node.outputs):
             live.append(node)
             read.update(id(tensor) for tensor in node.inputs)
+            read.update(id(tensor) for inner in subgraph_nodes(node) for tensor in inner.inputs)
         else:
-            node.inputs.clear()
+            dead.append(node)
+    for node in reversed(dead):
+        node.inputs.clear()
     graph.body.nodes = live[::-1]
     return graph
+
+
+def subgraph_nodes(node: gs.Node) -> Iterator[gs.Node]:
+    """Yield the nodes inside a control-flow node, however deep; they may read tensors from outside."""
+    bodies = [value for value in node.attrs.values() if isinstance(value, gs.Graph)]
+    while bodies:
+        for inner in bodies.pop().nodes:
+            yield inner
+            bodies += [value for value in inner.attrs.values() if isinstance(value, gs.Graph)]
+
+
+def kind(node: gs.Node | None) -> str:
+    """Return a node's op; `domain::op` outside standard ONNX, so that no custom op passes for a standard one."""
+    if node is None:
+        return ""
+    return str(node.op) if node.domain in (None, "", "ai.onnx") else f"{node.domain}::{node.op}"
 
 
 def constant(tensor: gs.Tensor) -> np.ndarray | None:
@@ -115,6 +145,13 @@ def static_shape(tensor: gs.Tensor) -> tuple[int | None, ...] | None:
     if tensor.shape is None:
         return None
     return tuple(int(d) if isinstance(d, (int, np.integer)) else None for d in tensor.shape)
+
+
+def same_shape(first: gs.Tensor, second: gs.Tensor) -> bool:
+    """Whether two tensors surely have one shape: every axis of one size, or of one symbol."""
+    if first.shape is None or second.shape is None or len(first.shape) != len(second.shape):
+        return False
+    return all(a == b and a not in (None, "") for a, b in zip(first.shape, second.shape, strict=True))
 
 
 def consumers(tensor: gs.Tensor) -> list[gs.Node]:

@@ -5,33 +5,81 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, edited, static_shape
+from passes.errors import Problem
+from passes.graph import Graph, claim, constant, edited, keep_inputs, kind, static_shape
 
-_WINDOWED = {"Conv", "ConvTranspose", "MaxPool", "AveragePool"}
+_CONVOLUTIONS = {"Conv", "ConvTranspose"}
+_WINDOWED = {*_CONVOLUTIONS, "MaxPool", "AveragePool"}
+_COMMUTATIVE = {"Add", "Mul"}
 
 
 def spell_attributes(graph: Graph) -> Graph:
-    """Write out what convolutions, pools and Gemm leave to defaults.
+    """Write out what convolutions, pools, Gemm and Pad leave to defaults.
 
-    Needs inferred shapes.  Gives: kernel_shape, strides, dilations, pads and (for convolutions) group;
-    ceil_mode and count_include_pad on pools; transA, transB, alpha, beta on Gemm; no auto_pad, and no
-    output_shape.  Declines automatic padding where the input's size is dynamic.
+    Needs inferred shapes.  Gives: kernel_shape, strides, dilations (not on AveragePool, which has none
+    at opset 18), pads and, for convolutions, group; output_padding on ConvTranspose, without
+    output_shape; ceil_mode and count_include_pad on pools; no auto_pad; transA, transB, alpha, beta on
+    Gemm; Pad over all axes; axis of Concat counted from the front; a constant as the second operand of
+    Add and Mul.
+    Declines: automatic padding where the input's size is dynamic.
     """
-    return edited(graph, lambda copy: sum(map(_spell, copy.nodes)) > 0)
+    return edited(graph, _spell)
 
 
-def _spell(node: gs.Node) -> bool:
-    before = dict(node.attrs)
-    if node.op in _WINDOWED:
-        _window(node)
-    elif node.op == "Gemm":
-        defaults = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
-        node.attrs.update({key: node.attrs.get(key, value) for key, value in defaults.items()})
-    elif node.op == "Concat" and node.outputs[0].shape is not None:
-        node.attrs["axis"] = node.attrs["axis"] % len(node.outputs[0].shape)
-    return dict(node.attrs) != before
+def paddings_left(graph: Graph) -> list[Problem]:
+    """Return the layers whose automatic padding stays, each with the reason."""
+    reason = "the size of its input is dynamic, so its automatic padding is not known"
+    return [
+        Problem(node.name, node.op, reason)
+        for node in graph.nodes
+        if kind(node) in _WINDOWED and ("auto_pad" in node.attrs or "output_shape" in node.attrs)
+    ]
+
+
+def _spell(graph: Graph) -> bool:
+    taken = graph.names()
+    changed = False
+    for node in graph.nodes:
+        before = dict(node.attrs)
+        if kind(node) in _WINDOWED:
+            _window(node)
+        elif kind(node) == "Gemm":
+            node.attrs.update({"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0} | node.attrs)
+        elif kind(node) == "Concat" and node.outputs[0].shape is not None:
+            node.attrs["axis"] = node.attrs["axis"] % len(node.outputs[0].shape)
+        elif kind(node) == "Pad":
+            changed |= _pad_all_axes(node, taken)
+        elif kind(node) in _COMMUTATIVE:
+            changed |= _constant_last(node)
+        changed |= node.attrs != before
+    return changed
+
+
+def _constant_last(node: gs.Node) -> bool:
+    first, second = node.inputs
+    if constant(first) is None or constant(second) is not None:
+        return False
+    node.inputs = [second, first]
+    return True
+
+
+def _pad_all_axes(node: gs.Node, taken: set[str]) -> bool:
+    shape = node.inputs[0].shape
+    if len(node.inputs) < 4 or node.inputs[3].is_empty() or shape is None:
+        return False
+    pads, axes = constant(node.inputs[1]), constant(node.inputs[3])
+    if pads is None or axes is None:
+        return False
+    spelled = np.zeros(2 * len(shape), np.int64)
+    for position, axis in enumerate(axes.tolist()):
+        spelled[axis % len(shape)] = pads[position]
+        spelled[axis % len(shape) + len(shape)] = pads[position + len(axes)]
+    node.inputs[1] = gs.Constant(claim(f"{node.name}.pads", taken), spelled)
+    keep_inputs(node, 2 if node.inputs[2].is_empty() else 3)
+    return True
 
 
 def _window(node: gs.Node) -> None:
@@ -41,25 +89,27 @@ def _window(node: gs.Node) -> None:
         return
     dims = len(kernel)
     attrs["kernel_shape"] = [int(size) for size in kernel]
-    defaults: dict[str, Any] = {"strides": [1] * dims, "dilations": [1] * dims}
-    if node.op in ("Conv", "ConvTranspose"):
+    defaults: dict[str, Any] = {"strides": [1] * dims}
+    if node.op != "AveragePool":
+        defaults["dilations"] = [1] * dims
+    if node.op in _CONVOLUTIONS:
         defaults["group"] = 1
+    else:
+        defaults["ceil_mode"] = 0
     if node.op == "ConvTranspose":
         defaults["output_padding"] = [0] * dims
-    if node.op in ("MaxPool", "AveragePool"):
-        defaults["ceil_mode"] = 0
     if node.op == "AveragePool":
         defaults["count_include_pad"] = 0
-        defaults.pop("dilations")
     for key, value in defaults.items():
         attrs.setdefault(key, value)
-    attrs.pop("storage_order", None) if attrs.get("storage_order") == 0 else None
+    if attrs.get("storage_order") == 0:
+        del attrs["storage_order"]
     _padding(node, dims)
 
 
 def _padding(node: gs.Node, dims: int) -> None:
     attrs = node.attrs
-    mode = attrs.get("auto_pad", "NOTSET") or "NOTSET"
+    mode = attrs.get("auto_pad") or "NOTSET"
     if node.op == "ConvTranspose" and (mode.startswith("SAME") or "output_shape" in attrs):
         _transposed_padding(node, dims, mode)
         return
@@ -77,13 +127,13 @@ def _padding(node: gs.Node, dims: int) -> None:
 def _same(attrs: dict[str, Any], size: list[int], mode: str) -> list[int]:
     dilations = attrs.get("dilations", [1] * len(size))
     axes = zip(size, attrs["kernel_shape"], attrs["strides"], dilations, strict=True)
-    totals = [max((math.ceil(n / s) - 1) * s + d * (k - 1) + 1 - n, 0) for n, k, s, d in axes]
-    return _halves(totals, mode)
+    return _halves([max((math.ceil(n / s) - 1) * s + d * (k - 1) + 1 - n, 0) for n, k, s, d in axes], mode)
 
 
 def _halves(totals: list[int], mode: str) -> list[int]:
+    """Return pads that split each total, the odd one at the end for SAME_UPPER, else at the beginning."""
     small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
-    return [*large, *small] if mode == "SAME_LOWER" else [*small, *large]
+    return [*small, *large] if mode == "SAME_UPPER" else [*large, *small]
 
 
 def _transposed_padding(node: gs.Node, dims: int, mode: str) -> None:
@@ -92,10 +142,10 @@ def _transposed_padding(node: gs.Node, dims: int, mode: str) -> None:
     size, result = ((static_shape(t) or ())[2:] for t in (node.inputs[0], node.outputs[0]))
     if len(size) != dims or len(result) != dims or None in (*size, *result):
         return
-    axes = zip(size, result, attrs["kernel_shape"], attrs["strides"], attrs["dilations"], strict=True)
-    extra = [(n - 1) * s + d * (k - 1) + 1 - m for n, m, k, s, d in axes]  # type: ignore[operator]
-    totals = [max(e + p, 0) for e, p in zip(extra, attrs["output_padding"], strict=True)]
-    attrs["output_padding"] = [max(-e, 0) or p for e, p in zip(extra, attrs["output_padding"], strict=True)]
-    attrs["pads"] = _halves(totals, "SAME_LOWER" if mode != "SAME_UPPER" else mode)
+    axes = zip(size, result, *(attrs[key] for key in ("kernel_shape", "strides", "dilations")), strict=True)
+    beyond = [(n - 1) * s + d * (k - 1) + 1 - m for n, m, k, s, d in axes]  # type: ignore[operator]
+    totals = [max(b + p, 0) for b, p in zip(beyond, attrs["output_padding"], strict=True)]
+    attrs["output_padding"] = [t - b for t, b in zip(totals, beyond, strict=True)]
+    attrs["pads"] = _halves(totals, mode)
     attrs.pop("auto_pad", None)
     attrs.pop("output_shape", None)

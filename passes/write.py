@@ -60,7 +60,7 @@ def _gelu(node: gs.Node) -> list[gs.Node]:
     def step(op: str, role: str, *operands: gs.Tensor | float) -> gs.Tensor:
         name = f"{node.name}/{role}"
         inputs = [
-            o if isinstance(o, gs.Tensor) else gs.Constant(f"{name}/{i}", np.float32(o).reshape(()))
+            o if isinstance(o, gs.Tensor) else gs.Constant(f"{name}/{i}", np.array(o, np.float32))
             for i, o in enumerate(operands)
         ]
         made.append(gs.Node(op, name, {}, inputs, [gs.Variable(name, x.dtype, x.shape)]))

@@ -11,7 +11,7 @@ from lrpc.emitter import Emitter
 from lrpc.lower.modify import modify_input, modify_parameter
 from lrpc.lower.stabilize import divide
 from lrpc.ops import LinearOp
-from lrpc.rules import ONE, Gate, Rule, Share, Term, Test
+from lrpc.rules import KEEP, ONE, Gate, Rule, Share, Term, Test
 
 _COMPARISON = {Test.POSITIVE: "Greater", Test.NON_NEGATIVE: "GreaterOrEqual", Test.NEGATIVE: "Less"}
 
@@ -52,10 +52,17 @@ class _Shared:
             return [modify_input(self.emit, x, term.x, _role("x", i)) for i, x in enumerate(data)]
 
     def _forward(self, index: int, term: Term, xs: list[gs.Tensor]) -> gs.Tensor:
+        if self._is_unmodified(term):
+            # The forward pass computed it already. A second computation would round differently, and
+            # where branches cancel, z / z' would be far from 1 although both are z.
+            return self.emit.read(self.node.outputs[0])
         with self._term(index):
             w = modify_parameter(self.emit, self.weight, term.w)
             b = modify_parameter(self.emit, self.bias, term.b)
             return self.op.forward(self.emit, self.node, xs, w, b)
+
+    def _is_unmodified(self, term: Term) -> bool:
+        return (term.x, term.w) == (KEEP, KEEP) and (term.b == KEEP or self.bias is None)
 
     def _backward(self, index: int, term: Term, xs: list[gs.Tensor], s: gs.Tensor) -> list[gs.Tensor]:
         with self._term(index):

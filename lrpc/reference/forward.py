@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,15 +43,15 @@ def _conv_transpose(inputs: list[Tensor], a: Attributes) -> Tensor:
     for axis in range(dims):
         size = whole.shape[2 + axis] - pads[axis] - pads[dims + axis]
         whole = whole.narrow(2 + axis, pads[axis], size)
-    if bias:
-        whole = whole + bias[0].reshape(-1, *[1] * dims)
-    return cast(Tensor, whole)
+    shift = bias[0].reshape(-1, *[1] * dims) if bias else torch.zeros((), dtype=x.dtype)
+    result: Tensor = whole + shift
+    return result
 
 
 def _gemm(inputs: list[Tensor], a: Attributes) -> Tensor:
     left = inputs[0].T if a.get("transA", 0) else inputs[0]
     right = inputs[1].T if a.get("transB", 0) else inputs[1]
-    product = a.get("alpha", 1.0) * (left @ right)
+    product: Tensor = a.get("alpha", 1.0) * (left @ right)
     return product + a.get("beta", 1.0) * inputs[2] if len(inputs) > 2 else product
 
 

@@ -1,0 +1,101 @@
+"""What a single node computes, where that does not depend on the model's input."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.shape_inference
+import onnx_graphsurgeon as gs
+import onnxruntime as ort
+
+from passes.graph import constant, kind, producer, static_shape
+
+_LITERALS = {
+    "value": None,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
+_RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
+_UNKNOWN = -(1 << 40)
+"""Stands for a dynamic axis where a part of a shape is read; no axis has this size."""
+
+
+def evaluate(node: gs.Node, opset: int) -> list[np.ndarray] | None:
+    """Return a node's results where they do not depend on the model's input."""
+    if kind(node) == "Constant":
+        return _literal(node)
+    if kind(node) in ("Shape", "Size"):
+        return _known_size(node)
+    if not node.inputs or kind(node) != node.op or node.op in _RANDOM:
+        return None
+    if any(isinstance(value, gs.Graph) for value in node.attrs.values()):
+        return None
+    values = [None if tensor.is_empty() else constant(tensor) for tensor in node.inputs]
+    if node.op in ("Gather", "Slice") and values[0] is None:
+        values[0] = _partly_known_shape(node.inputs[0])
+    if any(value is None and not t.is_empty() for value, t in zip(values, node.inputs, strict=True)):
+        return None
+    results = _run(node, values, opset)
+    if results is None or any(result.dtype == np.int64 and (result == _UNKNOWN).any() for result in results):
+        return None
+    return results
+
+
+def _literal(node: gs.Node) -> list[np.ndarray] | None:
+    for key, dtype in _LITERALS.items():
+        if key in node.attrs:
+            value = node.attrs[key]
+            return [np.array(value.values if dtype is None else value, dtype)]
+    return None
+
+
+def _known_size(node: gs.Node) -> list[np.ndarray] | None:
+    shape = static_shape(node.inputs[0])
+    if shape is None:
+        return None
+    part = shape[node.attrs.get("start", 0) : node.attrs.get("end", len(shape))]
+    if None in part:
+        return None
+    sizes = np.array(part, np.int64)
+    return [sizes if node.op == "Shape" else np.array(sizes.prod())]
+
+
+def _partly_known_shape(tensor: gs.Tensor) -> np.ndarray | None:
+    """Return the result of a Shape, with a mark on each dynamic axis."""
+    node = producer(tensor)
+    shape = static_shape(node.inputs[0]) if node is not None and kind(node) == "Shape" else None
+    if node is None or shape is None:
+        return None
+    part = shape[node.attrs.get("start", 0) : node.attrs.get("end", len(shape))]
+    return np.array([_UNKNOWN if size is None else size for size in part], np.int64)
+
+
+def _run(node: gs.Node, values: list[np.ndarray | None], opset: int) -> list[np.ndarray] | None:
+    """Compute one node on the CPU, None where ONNX Runtime cannot."""
+    feeds = {f"in{index}": value for index, value in enumerate(values) if value is not None}
+    inputs = {name: gs.Variable(name, value.dtype, value.shape) for name, value in feeds.items()}
+    operands = [inputs.get(f"in{index}", gs.Variable.empty()) for index in range(len(values))]
+    outputs = [gs.Variable(f"out{index}") for index in range(len(node.outputs))]
+    copy = gs.Node(node.op, "folded", dict(node.attrs), operands, outputs)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        proto = gs.export_onnx(gs.Graph([copy], list(inputs.values()), outputs, opset=opset), do_type_check=False)
+        proto.ir_version = 8
+        session = ort.InferenceSession(_typed(proto).SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return [np.array(value) for value in session.run(None, feeds)]
+    except Exception:  # an op that the CPU cannot run stays in the graph, where it is reported by name
+        return None
+
+
+def _typed(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Give the outputs of a one-node model the types that inference finds."""
+    names = [output.name for output in proto.graph.output]
+    del proto.graph.output[:]
+    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    known = {value.name: value for value in inferred.graph.value_info}
+    proto.graph.output.extend(known[name] for name in names)
+    return proto

@@ -1,0 +1,190 @@
+"""Every op's gradient and every linear op under every rule, against the float64 oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import helper
+
+import lrpc
+from lrpc import rules
+from lrpc.composites import Composite, Entry
+from lrpc.inspect.traced import run_traced
+from lrpc.inspect.validate import relative_error
+from lrpc.ops import OPS, LinearOp
+from lrpc.plan import Plan
+from lrpc.reference import run_oracle
+from lrpc.rules import Rule
+from lrpc.stabilizer import Stabilizer
+from tests.graphs import model
+
+LIMIT, YARDSTICKS = 2e-6, 4
+"""A single float32 layer errs by LIMIT, or by this many times what the oracle errs by in float32."""
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def channels(n: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    return {key: (rng.random(n) + 0.5).astype(np.float32) for key in ("scale", "shift", "mean", "var")}
+
+
+# op, node attributes, input shape (without the batch), output shape, constant inputs
+LINEAR = {
+    "conv": ("Conv", {"pads": [1, 1, 1, 1]}, (4, 6, 7), (5, 6, 7), {"w": normal(5, 4, 3, 3), "b": normal(5)}),
+    "conv without bias": ("Conv", {}, (4, 6, 7), (5, 4, 5), {"w": normal(5, 4, 3, 3)}),
+    "conv, strided with a tail": (
+        "Conv", {"strides": [2, 3], "pads": [1, 0, 1, 0]}, (4, 6, 7), (5, 3, 2), {"w": normal(5, 4, 3, 3), "b": normal(5)},
+    ),
+    "conv, asymmetric pads": (
+        "Conv", {"strides": [2, 2], "pads": [0, 1, 2, 0]}, (4, 6, 7), (5, 3, 3), {"w": normal(5, 4, 3, 3), "b": normal(5)},
+    ),
+    "conv, dilated in groups": (
+        "Conv", {"dilations": [2, 1], "group": 2, "pads": [2, 1, 2, 1]}, (4, 6, 7), (6, 6, 7),
+        {"w": normal(6, 2, 3, 3), "b": normal(6)},
+    ),
+    "conv, 1-D": ("Conv", {"strides": [2]}, (4, 9), (5, 4), {"w": normal(5, 4, 3), "b": normal(5)}),
+    "conv, 3-D": ("Conv", {"pads": [1] * 6}, (2, 4, 5, 3), (3, 4, 5, 3), {"w": normal(3, 2, 3, 3, 3), "b": normal(3)}),
+    "transposed": (
+        "ConvTranspose", {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 0]}, (4, 4, 5), (3, 8, 9),
+        {"w": normal(4, 3, 3, 3), "b": normal(3)},
+    ),
+    "transposed in groups, asymmetric pads": (
+        "ConvTranspose", {"strides": [2, 2], "pads": [0, 1, 1, 0], "group": 2}, (4, 4, 5), (6, 8, 10),
+        {"w": normal(4, 3, 3, 3), "b": normal(6)},
+    ),
+    "transposed, 1-D": ("ConvTranspose", {"strides": [3]}, (4, 5), (2, 15), {"w": normal(4, 2, 3), "b": normal(2)}),
+    "dense": ("Gemm", {"transB": 1}, (6,), (5,), {"w": normal(5, 6), "b": normal(5)}),
+    "dense, not transposed": ("Gemm", {}, (6,), (5,), {"w": normal(6, 5)}),
+    "batch norm": ("BatchNormalization", {}, (4, 5, 5), (4, 5, 5), channels(4)),
+    "average pool": ("AveragePool", {"kernel_shape": [2, 2], "strides": [2, 2]}, (4, 6, 6), (4, 3, 3), {}),
+    "average pool, padding not counted": (
+        "AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}, (4, 6, 7), (4, 3, 4), {},
+    ),
+    "average pool, padding counted": (
+        "AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 0, 1, 0], "count_include_pad": 1},
+        (4, 6, 7), (4, 3, 3), {},
+    ),
+    "average pool, ceil mode": (
+        "AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}, (4, 6, 8), (4, 3, 4), {},
+    ),
+    "average pool, 1-D": ("AveragePool", {"kernel_shape": [3]}, (4, 9), (4, 7), {}),
+    "average pool, 3-D": ("AveragePool", {"kernel_shape": [2] * 3, "strides": [2] * 3}, (2, 4, 4, 4), (2, 2, 2, 2), {}),
+    "global average pool": ("GlobalAveragePool", {}, (4, 5, 6), (4, 1, 1), {}),
+}  # fmt: skip
+
+MOVING = {
+    "relu": ("Relu", {}, (4, 5), (4, 5), {}),
+    "leaky relu": ("LeakyRelu", {"alpha": 0.1}, (4, 5), (4, 5), {}),
+    "prelu": ("PRelu", {}, (4, 5), (4, 5), {"slope": normal(4, 1)}),
+    "elu": ("Elu", {"alpha": 0.7}, (4, 5), (4, 5), {}),
+    "celu": ("Celu", {"alpha": 0.7}, (4, 5), (4, 5), {}),
+    "selu": ("Selu", {}, (4, 5), (4, 5), {}),
+    "hard swish": ("HardSwish", {}, (4, 50), (4, 50), {}),
+    "hard sigmoid": ("HardSigmoid", {"alpha": 0.4, "beta": 0.5}, (4, 5), (4, 5), {}),
+    "sigmoid": ("Sigmoid", {}, (4, 5), (4, 5), {}),
+    "tanh": ("Tanh", {}, (4, 5), (4, 5), {}),
+    "softplus": ("Softplus", {}, (4, 5), (4, 5), {}),
+    "softsign": ("Softsign", {}, (4, 5), (4, 5), {}),
+    "clip": ("Clip", {}, (4, 5), (4, 5), {"low": np.float32(-0.5), "high": np.float32(0.7)}),
+    "max pool": (
+        "MaxPool", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}, (4, 6, 7), (4, 3, 4), {},
+    ),
+    "max pool, ceil mode": (
+        "MaxPool", {"kernel_shape": [3, 2], "strides": [2, 2], "ceil_mode": 1}, (4, 6, 7), (4, 3, 4), {},
+    ),
+    "max pool, dilated": ("MaxPool", {"kernel_shape": [2, 2], "dilations": [2, 1]}, (4, 6, 7), (4, 4, 6), {}),
+    "max pool, 1-D": ("MaxPool", {"kernel_shape": [3]}, (4, 9), (4, 7), {}),
+    "max pool, 3-D": ("MaxPool", {"kernel_shape": [2] * 3, "strides": [2] * 3}, (2, 4, 4, 4), (2, 2, 2, 2), {}),
+    "flatten": ("Flatten", {}, (4, 3, 2), (24,), {}),
+    "reshape": ("Reshape", {}, (4, 6), (2, 12), {"sizes": np.array([-1, 2, 12])}),
+    "squeeze": ("Squeeze", {}, (4, 1, 3), (4, 3), {"axes": np.array([2])}),
+    "unsqueeze": ("Unsqueeze", {}, (4, 3), (4, 1, 3), {"axes": np.array([2])}),
+    "transpose": ("Transpose", {"perm": [0, 2, 3, 1]}, (4, 3, 2), (3, 2, 4), {}),
+    "pad": ("Pad", {}, (2, 3), (3, 6), {"pads": np.array([0, 1, 2, 0, 0, 1])}),
+}  # fmt: skip
+
+
+def plan_of(op, attributes, shape, result, constants, rule) -> Plan:
+    """A plan for one node; Gelu, Identity and Dropout, which no file holds for long, are tested in nets."""
+    node = helper.make_node(op, ["x", *constants], ["y"], name="layer", **attributes)
+    proto = model([node], constants, {"x": ["batch", *shape]}, {"y": ["batch", *result]})
+    return lrpc.plan_model(proto, composite=Composite("test", (Entry(rule),)))
+
+
+def check(plan: Plan, shape, result, batch=3):
+    x, seed = normal(batch, *shape, seed=1), normal(batch, *result, seed=2)
+    ours = run_traced(plan, x, seed)
+    exact, rounded = (run_oracle(plan.graph, plan.behaviours, x, seed, d) for d in ("float64", "float32"))
+    assert relative_error(ours.output, exact.output) < 1e-6
+    yardstick = relative_error(rounded.relevance, exact.relevance)
+    assert relative_error(ours.relevance, exact.relevance) < max(LIMIT, YARDSTICKS * yardstick)
+    assert np.abs(exact.relevance).sum() > 0
+
+
+PARAMETER_FREE = {
+    "norm": rules.norm(1e-3),
+    "clip": rules.norm(Stabilizer(0.1, clip=True)),
+    "rms": rules.epsilon(Stabilizer(0.25, floor=1e-9, scale="rms")),
+    "unsigned": rules.epsilon(Stabilizer(5.0, signed=False)),
+    "unsigned clip": rules.epsilon(Stabilizer(0.5, signed=False, clip=True)),
+}
+PARAMETRIC = PARAMETER_FREE | {
+    "epsilon": rules.epsilon(0.1),
+    "epsilon, bias zeroed": rules.epsilon(0.1, zero_params="bias"),
+    "gamma": rules.gamma(0.25),
+    "gamma, bias zeroed": rules.gamma(0.25, zero_params="bias"),
+    "z_plus": rules.z_plus(),
+    "alpha_beta": rules.alpha_beta(),
+    "alpha_beta, bias zeroed": rules.alpha_beta(3, 2, zero_params="bias"),
+    "z_box": rules.z_box(-4, 4),
+    "w_square": rules.w_square(),
+    "flat": rules.flat(),
+}
+
+
+def _cases():
+    for name, case in LINEAR.items():
+        op = OPS[case[0]]
+        assert isinstance(op, LinearOp)
+        for rule_name, rule in (PARAMETRIC if op.parametric else PARAMETER_FREE).items():
+            yield pytest.param(case, rule, id=f"{name}-{rule_name}")
+
+
+@pytest.mark.parametrize(("case", "rule"), list(_cases()))
+def test_a_linear_rule_equals_its_definition(case, rule):
+    assert isinstance(rule, Rule)
+    check(plan_of(*case, rule), case[2], case[3])
+
+
+@pytest.mark.parametrize("case", (LINEAR | MOVING).values(), ids=LINEAR | MOVING)
+def test_a_gradient_equals_autograds(case):
+    check(plan_of(*case, rules.Gradient()), case[2], case[3])
+
+
+RELU_RULES = [rules.Pass(), rules.ReluDeconvNet(), rules.ReluGuidedBackprop(), rules.ReluBetaSmooth(10.0)]
+
+
+@pytest.mark.parametrize("rule", RELU_RULES, ids=str)
+def test_a_relu_rule_equals_its_definition(rule):
+    check(plan_of(*MOVING["relu"], rule), (4, 5), (4, 5))
+
+
+def test_z_box_takes_bounds_per_channel():
+    check(plan_of(*LINEAR["conv"], rules.z_box([-4, -5, -6, -7], [4, 5, 6, 7])), (4, 6, 7), (5, 6, 7))
+
+
+def test_every_op_in_the_table_has_a_case():
+    tested = {case[0] for case in (LINEAR | MOVING).values()}
+    assert set(OPS) - tested == {"Gelu", "Sum", "Concat", "Identity", "Dropout"}
+
+
+def test_max_pool_gives_ties_to_the_first_and_overlaps_add_up():
+    node = helper.make_node("MaxPool", ["x"], ["y"], name="layer", kernel_shape=[3], pads=[1, 1])
+    proto = model([node], {}, {"x": ["batch", 1, 4]}, {"y": ["batch", 1, 4]})
+    plan = lrpc.plan_model(proto, composite=Composite("test", (Entry(rules.WinnerTakeAll()),)))
+    x = np.array([[[1, 2, 2, 0]]], np.float32)
+    relevance = run_traced(plan, x, np.array([[[1, 10, 100, 1000]]], np.float32)).relevance
+    np.testing.assert_array_equal(relevance, [[[0, 111, 1000, 0]]])

@@ -1,0 +1,79 @@
+"""Sums, concatenations and fan-out."""
+
+import numpy as np
+import pytest
+from onnx import helper
+
+import lrpc
+from lrpc import rules
+from lrpc.composites import Composite, Entry
+from lrpc.inspect.traced import run_traced
+from lrpc.inspect.validate import relative_error
+from lrpc.kinds import Kind
+from lrpc.reference import run_oracle
+from tests.graphs import model
+
+
+def plan(nodes, outputs, rule):
+    proto = model(nodes, {}, {"x": ["batch", 4]}, outputs)
+    entries = (Entry(rule, (Kind.SUM,)), Entry(rules.Pass(), (Kind.ACTIVATION,)), Entry(rules.Gradient()))
+    return lrpc.plan_model(proto, composite=Composite("test", entries))
+
+
+def residual(rule):
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["a"], name="body"),
+        helper.make_node("Add", ["a", "x"], ["y"], name="add"),
+    ]
+    return plan(nodes, {"y": ["batch", 4]}, rule)
+
+
+X = np.array([[1.0, -2.0, 0.5, 3.0], [0.1, 0.2, -0.3, 0.4]], np.float32)
+SEED = np.array([[1.0, 2.0, -3.0, 4.0], [1.0, 1.0, 1.0, 1.0]], np.float32)
+
+
+@pytest.mark.parametrize("rule", [rules.norm(), rules.epsilon(0.1), rules.Copy(), rules.Gradient()], ids=str)
+def test_a_sum_shares_relevance_by_its_rule(rule):
+    ours = run_traced(residual(rule), X, SEED)
+    p = residual(rule)
+    exact = run_oracle(p.graph, p.behaviours, X, SEED)
+    assert relative_error(ours.relevance, exact.relevance) < 1e-6
+
+
+def test_norm_conserves_relevance_and_copy_doubles_it():
+    norm, copy = (run_traced(residual(rule), X, SEED).relevance for rule in (rules.norm(), rules.Copy()))
+    np.testing.assert_allclose(norm, SEED, rtol=1e-5)
+    np.testing.assert_allclose(copy, 2 * SEED)
+
+
+def test_the_shortcut_is_a_layer_of_its_own():
+    p = residual(rules.norm())
+    assert [row.layer for row in p.rows] == ["body", "add.branch1", "add"]
+    traced = run_traced(p, X, SEED)
+    np.testing.assert_allclose(traced.arriving["body"] + traced.arriving["add.branch1"], SEED, rtol=1e-5)
+
+
+def test_a_branch_that_cancels_exactly_gives_zero_not_nan():
+    nodes = [
+        helper.make_node("Neg", ["x"], ["n"], name="neg"),
+        helper.make_node("Add", ["n", "x"], ["y"], name="add"),
+    ]
+    with pytest.raises(lrpc.LrpcError, match="neg"):
+        plan(nodes, {"y": ["batch", 4]}, rules.norm())
+    p = residual(rules.epsilon(0.0))
+    relevance = run_traced(p, np.zeros((1, 4), np.float32), np.ones((1, 4), np.float32)).relevance
+    np.testing.assert_array_equal(relevance, 0)
+
+
+def test_concat_gives_each_input_its_slice():
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["a"], name="first"),
+        helper.make_node("Relu", ["x"], ["b"], name="second"),
+        helper.make_node("Concat", ["a", "b", "x"], ["y"], name="concat", axis=-1),
+    ]
+    p = plan(nodes, {"y": ["batch", 12]}, rules.norm())
+    seed = np.arange(24, dtype=np.float32).reshape(2, 12)
+    traced = run_traced(p, X, seed)
+    np.testing.assert_array_equal(traced.arriving["first"], seed[:, :4])
+    np.testing.assert_array_equal(traced.arriving["second"], seed[:, 4:8])
+    np.testing.assert_array_equal(traced.relevance, seed[:, :4] + seed[:, 4:8] + seed[:, 8:])

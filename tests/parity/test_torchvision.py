@@ -1,0 +1,95 @@
+"""torchvision's networks at full size under every composite, against zennit in float64."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import lrpc
+from lrpc.export import export, load_torch
+from lrpc.inspect.traced import run_traced
+from lrpc.inspect.validate import COMPARED, compare
+from lrpc.reference import run_zennit
+from lrpc.reference.oracle import ReferenceResult
+from lrpc.reference.zennit_adapter import COMPOSITES
+from tests.nets import settle
+
+LAYERS = {"alexnet": 12, "resnet18": 31, "resnet50": 72, "vgg11_bn": 16, "vgg16": 21}
+"""Convolutions, dense layers, sums and pools of each network: all of them are compared."""
+
+CACHE = Path(__file__).parents[2] / ".reference_cache"
+"""float64 results by content; delete it at will."""
+
+pytestmark = pytest.mark.slow
+
+
+@cache
+def exported(name, folder):
+    loaded = load_torch(f"torchvision:{name}")
+    settle(loaded.module, torch.randn(4, *loaded.spec.shape, generator=torch.Generator().manual_seed(0)), rounds=1)
+    return loaded, onnx.load(export(loaded, folder / f"{name}.onnx"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+def pictures(spec):
+    """Three fixed inputs in the range of the model's input: smooth blobs with grain."""
+    rng = np.random.default_rng(11)
+    coarse = torch.from_numpy(rng.random((3, 3, 8, 8))).float()
+    smooth = torch.nn.functional.interpolate(coarse, spec.shape[1:], mode="bicubic").numpy()
+    values = np.clip(smooth + 0.15 * rng.standard_normal(smooth.shape), 0, 1)
+    mean, std = (np.reshape(v, (1, -1, 1, 1)) for v in (spec.mean, spec.std))
+    return ((values - mean) / std).astype(np.float32)
+
+
+def exact(module, composite, parameters, x, seed, layers) -> ReferenceResult:
+    """Run zennit in float64, or take what an earlier run of the same content stored (as float32)."""
+    digest = hashlib.sha256(repr((composite, sorted(parameters.items()), torch.__version__)).encode())
+    for array in (x, seed, *(value.numpy() for value in module.state_dict().values())):
+        digest.update(array.tobytes())
+    file = CACHE / f"{digest.hexdigest()[:32]}.pickle"
+    if not file.exists():
+        result = run_zennit(module, composite, parameters, x, seed)
+        kept = ReferenceResult(
+            result.output,
+            result.relevance,
+            {k: v.astype(np.float32) for k, v in result.activations.items() if k in layers},
+            {k: v.astype(np.float32) for k, v in result.arriving.items() if k in layers},
+        )
+        CACHE.mkdir(exist_ok=True)
+        file.write_bytes(pickle.dumps(kept))
+        return result
+    return pickle.loads(file.read_bytes())
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+@pytest.mark.parametrize("name", LAYERS)
+def test_parity(name, composite, folder):
+    loaded, proto = exported(name, folder)
+    spec = loaded.spec
+    parameters = {"low": spec.low, "high": spec.high} if composite == "epsilon_gamma_box" else {}
+    plan = lrpc.plan_model(proto, composite=lrpc.composites.COMPOSITES[composite](**parameters))
+    x, seed = pictures(spec), np.eye(1000, dtype=np.float32)[[1, 10, 100]]
+    layers = {row.layer for row in plan.rows if row.kind in COMPARED}
+    rounded = run_zennit(loaded.module, composite, parameters, x, seed, "float32")
+    reference = exact(loaded.module, composite, parameters, x, seed, layers)
+    result = compare(plan, run_traced(plan, x, seed), "zennit", reference, rounded)
+    worst = max(c.relevance for c in result.layers)
+    print(
+        f"\n{name} {composite}: {len(result.layers)} layers, median ratio {result.median_ratio:.2f}, "
+        f"worst error {worst:.1e}, worst ratio above 2e-5 "
+        f"{max((c.ratio for c in result.layers if c.relevance >= 2e-5), default=0.0):.2f}, "
+        f"input {result.input.relevance:.1e} ({result.input.ratio:.2f})"
+    )
+    assert len(result.layers) == LAYERS[name]
+    assert result.passed, [(c.layer, c.relevance, c.yardstick) for c in result.failures]
