@@ -50,6 +50,12 @@ class Entry:
         )
 
     @property
+    def is_sweeping(self) -> bool:
+        """Whether it names layers by a wildcard alone: then it is for those that its rule fits."""
+        wild = self.pattern != "*" and any(character in self.pattern for character in "*?[")
+        return wild and not self.kinds and not self.ops
+
+    @property
     def why(self) -> str:
         """The conditions in words, for the plan."""
         parts = [("first " if self.first else "") + " or ".join((*self.kinds, *self.ops))]

@@ -114,7 +114,7 @@ def module_to_proto(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto
     """
     torch = _torch()
     copied = copy.deepcopy(module).eval()
-    _drop_idle_pools(copied, example)
+    _spell_idle_pools(copied, example)
     signature = {"dynamic_shapes": ({0: torch.export.Dim("batch", min=1)},)}
     batch = torch.cat([example, example])[: max(2, len(example))]
     try:
@@ -166,17 +166,24 @@ def _annotated(proto: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
     return proto
 
 
-def _drop_idle_pools(module: nn.Module, example: torch.Tensor) -> None:
-    """Make adaptive pools that keep their input's size identities: they export as gathers otherwise."""
+def _spell_idle_pools(module: nn.Module, example: torch.Tensor) -> None:
+    """Make adaptive pools that keep their input's size pools with windows of 1.
+
+    They would be exported as gathers. They stay layers, because an average pool has its own rule.
+    """
     torch = _torch()
-    idle = []
+    idle: list[nn.Module] = []
 
     def remember(pool: nn.Module, inputs: Any, output: Any) -> None:
         if inputs[0].shape == output.shape:
             idle.append(pool)
 
-    kinds = tuple(getattr(torch.nn, f"Adaptive{kind}Pool{d}d") for kind in ("Avg", "Max") for d in (1, 2, 3))
-    handles = [m.register_forward_hook(remember) for m in module.modules() if isinstance(m, kinds)]
+    plain = {
+        getattr(torch.nn, f"Adaptive{kind}Pool{d}d"): getattr(torch.nn, f"{kind}Pool{d}d")
+        for kind in ("Avg", "Max")
+        for d in (1, 2, 3)
+    }
+    handles = [m.register_forward_hook(remember) for m in module.modules() if type(m) in plain]
     with torch.no_grad():
         module(example)
     for handle in handles:
@@ -184,7 +191,7 @@ def _drop_idle_pools(module: nn.Module, example: torch.Tensor) -> None:
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if any(child is pool for pool in idle):
-                setattr(parent, name, torch.nn.Identity())
+                setattr(parent, name, plain[type(child)](1))
 
 
 def _load_torchvision(package: str, name: str, weights: str) -> tuple[nn.Module, InputSpec | None]:

@@ -110,17 +110,21 @@ def _row(
 ) -> Row | Problem:
     op = OPS.get(node.op)
     if op is None:
-        return Problem(node.name, node.op, _unsupported(node), f"Supported ops: {', '.join(OPS)}.")
+        return Problem(node.name, node.op, _unsupported(node), _OPS_HINT)
     if reason := op.problem(node):
         return Problem(node.name, node.op, reason)
     for index, entry in enumerate(entries):
         if entry.matches(node.name, node.op, op.kind, position, first.get(index) == node.name):
-            if reason := _misfit(op, node, entry.rule):
+            reason = _misfit(op, node, entry.rule)
+            if reason and entry.is_sweeping:
+                continue
+            if reason:
                 return Problem(node.name, node.op, f"{entry.rule} does not fit: {reason}", _RULE_HINT)
             return Row(node.name, node.op, op.kind, entry.rule, entry.why)
     return Problem(node.name, node.op, f"{composite.name} says nothing about a {op.kind}", _RULE_HINT)
 
 
+_OPS_HINT = "`lrpc plan --help` lists the rules; the ops that have one are in docs/ops.md."
 _RULE_HINT = "Give a layer its rule with --rule 'LAYER=RULE', or choose a composite that covers it."
 
 
@@ -181,19 +185,24 @@ def _wrong_channels(node: gs.Node, rule: Rule) -> str:
 
 
 def _check_patterns(graph: Graph, overrides: Overrides) -> None:
-    names = [node.name for node in graph.nodes]
     problems = [
-        Problem(
-            "-",
-            "-",
-            f"--rule {pattern!r} matches no layer{_guess(pattern, names)}",
-            "`lrpc plan` lists the layers.",
-        )
-        for pattern, _ in overrides
-        if not any(fnmatchcase(name, pattern) for name in names)
+        Problem("-", "-", f"--rule {pattern!r} {reason}", "`lrpc plan` lists the layers.")
+        for pattern, rule in overrides
+        if (reason := _unused(graph, pattern, rule))
     ]
     if problems:
-        raise LrpcError(f"{len(problems)} of {len(overrides)} rule patterns match nothing in {graph.name}.", problems)
+        raise LrpcError(f"{len(problems)} of {len(overrides)} rule patterns cannot be used on {graph.name}.", problems)
+
+
+def _unused(graph: Graph, pattern: str, rule: Behaviour) -> str:
+    """Return why a pattern gives its rule to no layer at all, "" if it does."""
+    matched = [node for node in graph.nodes if fnmatchcase(node.name, pattern)]
+    if not matched:
+        return f"matches no layer{_guess(pattern, [node.name for node in graph.nodes])}"
+    reasons = [_misfit(OPS[node.op], node, rule) for node in matched if node.op in OPS]
+    if reasons and all(reasons) and len(matched) > 1:
+        return f"matches {len(matched)} layers, and {rule} fits none of them: {reasons[0]}"
+    return ""
 
 
 def _guess(pattern: str, names: Sequence[str]) -> str:

@@ -16,9 +16,10 @@ def drop_noops(graph: Graph) -> Graph:
 
     Needs inferred shapes.
     Drops: Identity, Dropout outside training, Cast to the type it has, Reshape, Flatten, Expand,
-    Transpose, Pad, Slice and Resize that keep every value in place, pools with a window of one, Concat
-    and Sum of one tensor, Mul and Div by 1, Add and Sub of 0.
-    Keeps: an Identity that carries one branch of a fan-out into a sum; a node between the model's
+    Transpose, Pad, Slice and Resize that keep every value in place, max pools with a window of
+    one, Concat and Sum of one tensor, Mul and Div by 1, Add and Sub of 0.
+    Keeps: an Identity that carries one branch of a fan-out into a sum; an average pool, even with a
+    window of one, because it is a layer that takes a rule; a node between the model's
     input and its output; every name of an output.
     """
     return edited(graph, _drop)
@@ -139,7 +140,6 @@ _TESTS: dict[str, Callable[[gs.Node, int], bool]] = {
     "Pad": _pad,
     "Slice": _slice,
     "Resize": _resize,
-    "AveragePool": _window_of_one,
     "MaxPool": _window_of_one,
     "Concat": _alone,
     "Sum": _alone,

@@ -42,7 +42,8 @@ _PLAN_OPTIONS = (
         multiple=True,
         metavar="PATTERN=RULE",
         help="Give layers a rule, as in 'layer4.*=epsilon(0.1)'. PATTERN is a case-sensitive glob over "
-        "whole layer names. Repeatable; the first match wins, before the composite.",
+        "whole layer names; with a wildcard it means the layers that the rule fits. Repeatable; the first match "
+        "wins, before the composite.",
     ),
 )
 

@@ -1,8 +1,8 @@
 """Coloured shapes on textured backgrounds, with distractors; the object's mask is known.
 
 The class is decided by the outline alone: colour, size, place and rotation are random, and so are the
-texture behind and the small lines, dots and rings that belong to no class. A picture is a function of
-(seed, index).
+texture behind and the thin lines, small dots and short arcs that belong to no class. A picture is a
+function of (seed, index).
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
     stripes = 0.5 + 0.5 * np.sin(2 * math.pi * frequency * along + phase)
     weight = rng.uniform(0, 1)
     mix = weight * stripes + (1 - weight) * (0.6 * _noise(rng, 5) + 0.4 * _noise(rng, 16))
-    return first + (second - first) * mix[..., None]
+    texture: np.ndarray = first + (second - first) * mix[..., None]
+    return texture
 
 
 def _contrasting(rng: np.random.Generator, background: np.ndarray) -> np.ndarray:

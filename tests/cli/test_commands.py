@@ -1,0 +1,317 @@
+"""The command line as a user meets it: output, files, exit codes, and errors without a traceback."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from lrpc.cli import main
+from tests.graphs import METADATA, model, small_resnet
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run lrpc in an empty folder that holds model.onnx and picture.png."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(small_resnet(), "model.onnx")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (10, 14, 3), np.uint8)).save("picture.png")
+
+    def run(*arguments: object, code: int = 0):
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.output
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("export",), ("compile",), ("plan",), ("explain",), ("validate",), ("passes",)]
+)
+def test_help_teaches_with_an_example(run, command):
+    output = run(*command, "--help").output
+    assert "lrpc" in output
+    assert len(output.splitlines()) > 8
+
+
+def test_compile_then_explain_needs_no_options(run, tmp_path):
+    assert "composite epsilon-gamma-box" in run("compile", "model.onnx").output
+    output = run("explain", "model.lrp", "picture.png").output
+    assert "sum of |R|" in output
+    assert "score" in output
+    assert any(name in output for name in ("ant", "bee", "cat", "dog", "elk"))
+    picture = Image.open(tmp_path / "picture.heatmap.png")
+    assert picture.size[0] > 3 * 224
+
+
+def test_compile_prints_a_line_for_each_pass(run):
+    output = run("compile", "model.onnx", "-v").output
+    assert "fold_batchnorm" in output
+    assert "split_residuals" in output
+
+
+def test_without_metadata_the_composite_is_epsilon_plus_flat(run):
+    onnx.save(small_resnet(metadata=None), "bare.onnx")
+    assert "composite epsilon-plus-flat" in run("compile", "bare.onnx").output
+
+
+def test_compile_refuses_to_replace_and_replaces_with_force(run):
+    run("compile", "model.onnx")
+    assert "--force" in run("compile", "model.onnx", code=2).output
+    run("compile", "model.onnx", "--force")
+
+
+def test_o1_is_a_usage_error_that_says_so(run):
+    assert "later version" in run("compile", "model.onnx", "-O", "1", code=2).output
+
+
+def test_a_single_file_is_explained_too(run):
+    run("compile", "model.onnx", "--single-file", "-o", "one.onnx")
+    assert "sum of |R|" in run("explain", "one.onnx", "picture.png").output
+
+
+def test_plan_prints_rules_and_reasons_and_json(run):
+    output = run("plan", "model.onnx", "--rule", "block.*=epsilon(0.1)").output
+    assert "epsilon(0.1)" in output
+    assert "--rule block.*" in output
+    rows = json.loads(run("plan", "model.onnx", "--json").output)["layers"]
+    assert {"layer", "op", "kind", "rule", "why"} == set(rows[0])
+    assert rows[0]["rule"].startswith("z_box(")
+
+
+def test_plan_options_reach_the_rules(run):
+    options = ("--gamma", "0.5", "--epsilon", "0.1", "--stabilizer", "eps=1e-3,clip", "--zero-bias")
+    rules = {
+        row["layer"]: row["rule"] for row in json.loads(run("plan", "model.onnx", "--json", *options).output)["layers"]
+    }
+    assert rules["fc"] == "epsilon(0.1, zero_params='bias')"
+    assert rules["block.conv1"] == "gamma(0.5, stabilizer='eps=0.001,clip', zero_params='bias')"
+    assert rules["block.add"] == "norm(stabilizer='eps=0.001,clip')"
+
+
+def test_a_composite_comes_from_a_file(run, tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'base = "epsilon-plus"\n[[rule]]\nlayer = "block.*"\nkind = "convolution"\nrule = "gamma(0.1)"\n'
+    )
+    output = run("plan", "model.onnx", "--composite", "mine.toml").output
+    assert "gamma(0.1)" in output
+    assert "composite mine" in output
+
+
+def test_explain_several_pictures_as_json_and_npz(run, tmp_path):
+    run("compile", "model.onnx")
+    Image.new("RGB", (8, 8), "red").save("red.png")
+    output = run(
+        "explain", "model.lrp", "picture.png", "red.png", "-o", "map.png", "--npz", "r.npz", "--json", "--class", "cat"
+    ).output
+    reports = [json.loads(line) for line in output.splitlines()]
+    assert [report["name"] for report in reports] == ["cat", "cat"]
+    assert (tmp_path / "map-picture.png").exists()
+    stored = np.load(tmp_path / "r-red.npz")
+    assert stored["relevance"].shape == (1, 3, 8, 8)
+    np.testing.assert_allclose(stored["health_sum"], stored["relevance"].sum(), rtol=1e-4)
+
+
+def test_strict_exits_with_1_on_an_explanation_that_cannot_be_trusted(run, tmp_path):
+    run("compile", "model.onnx")
+    np.save(tmp_path / "broken.npy", np.full((3, 8, 8), np.nan, np.float32))
+    assert "NaN or infinite" in run("explain", "model.lrp", "broken.npy").output
+    run("explain", "model.lrp", "broken.npy", "--strict", code=1)
+    run("explain", "model.lrp", "picture.png", "--strict")
+
+
+def test_validate_passes_and_prints_every_layer(run):
+    output = run("validate", "model.onnx", "--reference", "oracle", "--image", "picture.png").output
+    assert "passed: 8 layers against oracle" in output
+    result = json.loads(run("validate", "model.onnx", "--reference", "oracle", "--json").output)
+    assert result["passed"]
+    assert len(result["layers"]) == 8
+
+
+def test_validate_exits_with_1_when_the_graph_is_wrong(run, monkeypatch):
+    from lrpc.lower import linear
+
+    monkeypatch.setattr(linear, "_COMPARISON", dict.fromkeys(linear._COMPARISON, "Greater"))
+    run("validate", "model.onnx", "--reference", "oracle", code=1)
+
+
+def test_passes_lists_the_pipeline_in_order(run):
+    names = [entry["name"] for entry in json.loads(run("passes", "--json").output)]
+    assert names[0] == "fold_constants"
+    assert names[-1] == "split_residuals"
+    assert "Declines" in run("passes", "--details").output
+
+
+def changed(edit) -> onnx.ModelProto:
+    proto = small_resnet()
+    edit(proto)
+    return proto
+
+
+def poison(proto):
+    for tensor in proto.graph.initializer:
+        if tensor.name in ("fc.weight", "block.conv2.weight"):
+            values = numpy_helper.to_array(tensor).copy()
+            values.flat[0] = np.nan
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def softmax_and_neg() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Neg", ["x"], ["a"], name="flip"),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        helper.make_node("Softmax", ["b"], ["y"], name="head"),
+    ]
+    return model(nodes, {}, {"x": ["batch", 4]}, {"y": ["batch", 4]})
+
+
+def control_flow() -> onnx.ModelProto:
+    value = helper.make_tensor_value_info("z", TensorProto.FLOAT, None)
+    branch = helper.make_graph([helper.make_node("Relu", ["x"], ["z"])], "branch", [], [value])
+    nodes = [helper.make_node("If", ["yes"], ["y"], name="choice", then_branch=branch, else_branch=branch)]
+    return model(nodes, {"yes": np.array(True)}, {"x": ["batch", 4]}, {"y": ["batch", 4]})
+
+
+def quantised() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w8", "scale"], ["w"], name="dequantize"),
+        helper.make_node("Gemm", ["x", "w"], ["y"], name="dense"),
+    ]
+    weights = {"w8": np.arange(12, dtype=np.int8).reshape(4, 3), "scale": np.float32(0.1)}
+    return model(nodes, weights, {"x": ["batch", 4]}, {"y": ["batch", 3]})
+
+
+def training_mode(proto):
+    for node in proto.graph.node:
+        if node.op_type == "BatchNormalization" and node.output[0] == "bn1.out":
+            node.attribute.append(helper.make_attribute("training_mode", 1))
+            node.output.extend(["running_mean", "running_var"])
+
+
+BAD_MODELS = {
+    "nan weights": (lambda: changed(poison), ["block.conv2", "fc", "2 of", "NaN"]),
+    "unsupported ops": (softmax_and_neg, ["flip", "head", "Softmax", "2 of 3 layers"]),
+    "control flow": (control_flow, ["choice", "control flow"]),
+    "int8 weights": (quantised, ["quantis", "float32"]),
+    "training mode": (lambda: changed(training_mode), ["bn1", "training mode", "model.eval()"]),
+}
+
+
+@pytest.mark.parametrize(("build", "words"), BAD_MODELS.values(), ids=BAD_MODELS)
+def test_a_model_that_cannot_be_explained_is_refused_with_every_problem(run, tmp_path, build, words):
+    onnx.save(build(), "bad.onnx")
+    before = sorted(tmp_path.iterdir())
+    output = run("compile", "bad.onnx", code=2).output
+    for word in words:
+        assert word in output
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def truncated(path):
+    data = (path / "model.onnx").read_bytes()
+    (path / "bad.onnx").write_bytes(data[: len(data) // 2])
+
+
+BAD_FILES = {
+    "missing": (lambda path: None, "does not exist"),
+    "truncated": (truncated, "truncated"),
+    "text": (lambda path: (path / "bad.onnx").write_text("I am no model.\n" * 30), "not an ONNX"),
+    "empty": (lambda path: (path / "bad.onnx").write_bytes(b""), "not an ONNX"),
+    "folder": (lambda path: (path / "bad.onnx").mkdir(), "is a folder"),
+}
+
+
+@pytest.mark.parametrize("command", ["compile", "plan", "validate"])
+@pytest.mark.parametrize(("build", "message"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_file_that_is_no_model_is_one_clear_sentence(run, tmp_path, command, build, message):
+    build(tmp_path)
+    options = ("--reference", "oracle") if command == "validate" else ()
+    output = run(command, "bad.onnx", *options, code=2).output
+    assert message in output
+    assert "bad.onnx" in output
+    assert not (tmp_path / "bad.lrp").exists()
+
+
+USAGE = {
+    "pattern matches nothing": (("plan", "model.onnx", "--rule", "blocc.*=gamma"), ["'blocc.*' matches no layer", "lrpc plan"]),
+    "rule fits none": (("plan", "model.onnx", "--rule", "*relu*=gamma"), ["3 layers", "fits none"]),
+    "unknown rule": (("plan", "model.onnx", "--rule", "fc=gama"), ["did you mean 'gamma'"]),
+    "not PATTERN=RULE": (("plan", "model.onnx", "--rule", "fc"), ["PATTERN=RULE"]),
+    "rule does not fit": (("plan", "model.onnx", "--rule", "maxpool=gamma"), ["maxpool", "not a linear layer"]),
+    "unknown composite": (("plan", "model.onnx", "--composite", "epsilon-minus"), ["no composite", "epsilon-plus"]),
+    "composite takes no gamma": (("plan", "model.onnx", "--composite", "epsilon-plus", "--gamma", "1"), ["takes no --gamma"]),
+    "low above 0": (("plan", "model.onnx", "--low", "0.5", "--high", "1"), ["low <= 0 <= high"]),
+    "bounds for 2 of 3 channels": (("plan", "model.onnx", "--low", "-1,-1", "--high", "1,1"), ["2 channels", "has 3"]),
+    "bounds that are no numbers": (("plan", "model.onnx", "--low", "dark", "--high", "1"), ["--low", "'dark'"]),
+    "bad stabilizer": (("plan", "model.onnx", "--stabilizer", "eps=1,colour=red"), ["colour"]),
+    "missing toml": (("plan", "model.onnx", "--composite", "no.toml"), ["no.toml cannot be read"]),
+    "zennit without torch model": (("validate", "model.onnx", "--reference", "zennit"), ["--torch"]),
+    "no such bundle": (("explain", "no.lrp", "picture.png"), ["no.lrp does not exist"]),
+    "model instead of bundle": (("explain", "model.onnx", "picture.png"), ["lrpc compile"]),
+    "unknown torchvision model": (("export", "torchvision:resnet51"), ["no model 'resnet51'"]),
+    "not a model spec": (("export", "resnet50", "-o", "new.onnx"), ["torchvision:resnet50"]),
+    "module that does not exist": (("export", "no.such:net"), ["cannot be imported"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "words"), USAGE.values(), ids=USAGE)
+def test_wrong_usage_is_exit_code_2_and_names_the_way_out(run, arguments, words):
+    output = run(*arguments, code=2).output
+    for word in words:
+        assert word in output
+
+
+EXPLAIN = {
+    "class out of range": (("picture.png", "--class", "5"), "classes 0 to 4"),
+    "unknown class name": (("picture.png", "--class", "fox"), "no 'fox'"),
+    "wrong size": (("picture.png", "--fit", "exact"), "14 x 10 pixels; the model takes 8 x 8"),
+    "missing picture": (("no.png",), "no.png does not exist"),
+    "not a picture": (("model.onnx",), "not a picture"),
+    "wrong array": (("wrong.npy",), "the model takes ('n', 3, 8, 8)"),
+    "no cuda": (("picture.png", "--provider", "cuda"), "CUDAExecutionProvider is not available"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), EXPLAIN.values(), ids=EXPLAIN)
+def test_explain_refuses_bad_input(run, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.setattr("lrpc.session._started", lambda wanted: [])
+    run("compile", "model.onnx")
+    np.save(tmp_path / "wrong.npy", np.zeros((3, 9, 9), np.float32))
+    assert message in run("explain", "model.lrp", *arguments, code=2).output
+    assert not list(tmp_path.glob("*.heatmap.png"))
+
+
+def test_all_problems_of_a_model_are_listed_in_a_table(run):
+    onnx.save(softmax_and_neg(), "bad.onnx")
+    assert run("compile", "bad.onnx", code=2).output == (
+        "Error: 2 of 3 layers of bad cannot be explained.\n"
+        "\n"
+        "  layer  op       why\n"
+        "  flip   Neg      there is no rule for this op\n"
+        "  head   Softmax  not piecewise linear; explain the scores before it "
+        "(export the model without its last softmax)\n"
+        "\n"
+        "`lrpc plan --help` lists the rules; the ops that have one are in docs/ops.md.\n"
+    )
+
+
+def test_an_internal_error_is_one_line_and_debug_shows_the_traceback(run, monkeypatch):
+    monkeypatch.setattr("lrpc.plan.assign", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("lrpc.compiler.assign", lambda *a, **k: 1 / 0)
+    assert "--debug" in run("plan", "model.onnx", code=2).output
+    result = CliRunner().invoke(main, ["--debug", "plan", "model.onnx"])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_metadata_of_the_model_reaches_the_bundle(run, tmp_path):
+    run("compile", "model.onnx")
+    manifest = json.loads((tmp_path / "model.lrp" / "manifest.json").read_text())
+    told = json.loads(METADATA["lrpc.input"])
+    assert manifest["input"] == {"name": "x", **told}
+    assert manifest["classes"] == json.loads(METADATA["lrpc.classes"])
