@@ -15,7 +15,7 @@ import torch
 import lrpc
 from lrpc.export import export, load_torch
 from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import COMPARED, compare
+from lrpc.inspect.validate import COMPARED, NEGLIGIBLE, compare, validate
 from lrpc.reference import run_zennit
 from lrpc.reference.oracle import ReferenceResult
 from lrpc.reference.zennit_adapter import COMPOSITES
@@ -72,24 +72,52 @@ def exact(module, composite, parameters, x, seed, layers) -> ReferenceResult:
     return pickle.loads(file.read_bytes())
 
 
+def sliced(result: ReferenceResult, i: int) -> ReferenceResult:
+    """One sample of a batch's results."""
+    one = slice(i, i + 1)
+    tensors = ({k: v[one] for k, v in part.items()} for part in (result.activations, result.arriving))
+    return ReferenceResult(result.output[one], result.relevance[one], *tensors)
+
+
 @pytest.mark.parametrize("composite", COMPOSITES)
 @pytest.mark.parametrize("name", LAYERS)
 def test_parity(name, composite, folder):
+    """One float32 run of each side decides where it passes.
+
+    Where it does not, five runs decide, on inputs that differ by a rounding: two maxima of a pool that
+    are equal but for rounding have a winner by chance, in zennit as in lrpc.
+    """
     loaded, proto = exported(name, folder)
-    spec = loaded.spec
+    spec, module = loaded.spec, loaded.module
     parameters = {"low": spec.low, "high": spec.high} if composite == "epsilon_gamma_box" else {}
     plan = lrpc.plan_model(proto, composite=lrpc.composites.COMPOSITES[composite](**parameters))
     x, seed = pictures(spec), np.eye(1000, dtype=np.float32)[[1, 10, 100]]
     layers = {row.layer for row in plan.rows if row.kind in COMPARED}
-    rounded = run_zennit(loaded.module, composite, parameters, x, seed, "float32")
-    reference = exact(loaded.module, composite, parameters, x, seed, layers)
+    rounded = run_zennit(module, composite, parameters, x, seed, "float32")
+    reference = exact(module, composite, parameters, x, seed, layers)
     result = compare(plan, run_traced(plan, x, seed), "zennit", reference, rounded)
-    worst = max(c.relevance for c in result.layers)
+    report(f"{name} {composite}", result)
+    assert len(result.layers) == LAYERS[name]
+    if result.passed:
+        return
+
+    for i in range(len(x)):
+
+        def run(copies, seeds, dtype, i=i):
+            if dtype == "float64":
+                return sliced(reference, i)
+            return run_zennit(module, composite, parameters, copies, seeds, dtype)
+
+        again = validate(plan, x[i : i + 1], seed[i : i + 1], "zennit", run)
+        report(f"{name} {composite}, input {i}, five roundings", again)
+        assert again.passed, [(c.layer, c.relevance, c.yardstick) for c in again.failures]
+
+
+def report(title, result):
+    large = [c.ratio for c in result.layers if c.relevance >= NEGLIGIBLE]
     print(
-        f"\n{name} {composite}: {len(result.layers)} layers, median ratio {result.median_ratio:.2f}, "
-        f"worst error {worst:.1e}, worst ratio above 2e-5 "
-        f"{max((c.ratio for c in result.layers if c.relevance >= 2e-5), default=0.0):.2f}, "
+        f"\n{title}: {len(result.layers)} layers, median ratio {result.median_ratio:.2f}, "
+        f"worst ratio {max(large, default=0.0):.2f} (errors above {NEGLIGIBLE:g}), "
+        f"worst error {max(c.relevance for c in result.layers):.1e}, "
         f"input {result.input.relevance:.1e} ({result.input.ratio:.2f})"
     )
-    assert len(result.layers) == LAYERS[name]
-    assert result.passed, [(c.layer, c.relevance, c.yardstick) for c in result.failures]
