@@ -1,0 +1,148 @@
+"""Which rule a layer gets: order, first layers, overrides, TOML, and every way to be refused."""
+
+import pytest
+
+import lrpc
+from lrpc import composites, rules
+from lrpc.composite_file import composite_from_toml
+from lrpc.kinds import Kind
+from lrpc.ops import OPS
+from tests.graphs import model, small_resnet
+
+
+
+def rules_of(plan):
+    return {row.layer: str(row.rule) for row in plan.rows}
+
+
+def test_the_first_match_wins_and_overrides_come_before_the_composite():
+    overrides = [("block.conv1", rules.epsilon(0.5)), ("block.*", rules.gamma(0.1)), ("maxpool", rules.Gradient())]
+    found = rules_of(lrpc.plan_model(small_resnet(), composite=composites.epsilon_plus(), rules=overrides))
+    assert found["block.conv1"] == "epsilon(0.5)"
+    assert found["block.conv2"] == "gamma(0.1)"
+    assert found["block.add"] == "norm"
+    assert found["block.relu"] == "pass"
+    assert found["maxpool"] == "gradient"
+    assert found["conv1"] == "z_plus"
+
+
+def test_every_row_says_why():
+    plan = lrpc.plan_model(small_resnet(), composite=composites.epsilon_plus_flat(), rules=[("fc", rules.epsilon(1.0))])
+    why = {row.layer: row.why for row in plan.rows}
+    assert why["conv1"] == "first convolution or dense"
+    assert why["block.conv1"] == "convolution"
+    assert why["fc"] == "--rule fc=epsilon(1)"
+
+
+def test_first_means_registration_order_where_the_file_tells_it():
+    proto = small_resnet()
+    order = {"conv1.weight": "5", "block.conv1.weight": "2", "block.conv2.weight": "3", "block.shortcut.weight": "4"}
+    for node in proto.graph.node:
+        for weight, index in order.items():
+            if weight in node.input:
+                node.metadata_props.add(key="lrpc.leaf_index", value=index)
+    found = rules_of(lrpc.plan_model(proto, composite=composites.epsilon_gamma_box(-2, 2)))
+    assert found["block.conv1"].startswith("z_box")
+    assert found["conv1"] == "gamma(0.25)"
+
+
+def test_the_default_composite_depends_on_what_the_file_tells():
+    assert lrpc.plan_model(small_resnet()).composite == "epsilon_gamma_box"
+    assert lrpc.plan_model(small_resnet(metadata=None)).composite == "epsilon_plus_flat"
+
+
+def test_every_kind_has_a_rule_in_every_composite():
+    for name, constructor in composites.COMPOSITES.items():
+        composite = constructor(low=-1, high=1) if name == "epsilon_gamma_box" else constructor()
+        for op in OPS.values():
+            matched = [e for e in composite.entries if e.matches("layer", op.name, op.kind, 0, is_first=False)]
+            assert matched, f"{name} says nothing about a {op.kind}"
+
+
+def test_a_composite_that_is_silent_about_a_layer_is_an_error():
+    silent = composites.Composite("silent", (composites.Entry(rules.epsilon(), (Kind.DENSE,)),))
+    with pytest.raises(lrpc.LrpcError, match="silent says nothing about a convolution") as error:
+        lrpc.plan_model(small_resnet(), composite=silent)
+    assert len(error.value.problems) == 11
+
+
+TOML = """
+name = "mine"
+base = "epsilon-plus"
+parameters = { epsilon = 0.1 }
+
+[[rule]]
+first = true
+kind = "convolution"
+rule = "z_box(low=-2.1, high=2.6)"
+
+[[rule]]
+index = [4, 5]
+kind = ["convolution", "dense"]
+rule = "flat"
+"""
+
+
+def test_a_composite_from_toml(tmp_path):
+    (tmp_path / "mine.toml").write_text(TOML)
+    plan = lrpc.plan_model(small_resnet(), composite=composite_from_toml(tmp_path / "mine.toml"))
+    found = rules_of(plan)
+    assert plan.composite == "mine"
+    assert found["conv1"] == "z_box(low=-2.1, high=2.6)"
+    assert found["fc"] == "epsilon(0.1)"
+    assert [row.layer for i, row in enumerate(plan.rows) if str(row.rule) == "flat"] == [
+        row.layer for i, row in enumerate(plan.rows) if i in (4, 5) and row.kind in ("convolution", "dense")
+    ]
+
+
+BAD_TOML = {
+    "syntax": ("name = ", "is not a composite"),
+    "empty": ("", "neither [[rule]] entries nor a base"),
+    "unknown base": ('base = "epsilon-minus"', "no composite 'epsilon-minus'"),
+    "base without its range": ('base = "epsilon-gamma-box"', "low"),
+    "unknown key": ('[[rule]]\nrool = "pass"', "unknown keys rool"),
+    "no rule": ('[[rule]]\nkind = "dense"', "rule 1 has no key 'rule'"),
+    "unknown kind": ('[[rule]]\nkind = "dance"\nrule = "pass"', "no kind 'dance'"),
+    "bad rule": ('[[rule]]\nrule = "gama"', "did you mean 'gamma'"),
+    "bad index": ('[[rule]]\nindex = 3\nrule = "pass"', "index is [first, last]"),
+    "first of nothing": ('[[rule]]\nfirst = true\nrule = "pass"', "needs a kind"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_TOML.values(), ids=BAD_TOML)
+def test_a_wrong_composite_file_is_refused(tmp_path, text, message):
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(lrpc.LrpcError) as error:
+        composite_from_toml(tmp_path / "bad.toml")
+    assert message in str(error.value)
+    assert "bad.toml" in str(error.value)
+
+
+def test_a_residual_is_split_and_named():
+    plan = lrpc.plan_model(small_resnet())
+    assert [row.layer for row in plan.rows if row.kind is Kind.SUM] == ["block.add"]
+    assert not any(row.op in ("Add", "BatchNormalization") for row in plan.rows)
+
+
+def test_names_of_a_bundle_are_not_taken_from_the_model():
+    from onnx import helper
+
+    proto = model([helper.make_node("Relu", ["x"], ["seed"])], {}, {"x": ["batch", 3]}, {"seed": ["batch", 3]})
+    with pytest.raises(lrpc.LrpcError, match="tensors called seed"):
+        lrpc.plan_model(proto)
+
+
+def test_several_inputs_are_refused_by_name():
+    from onnx import helper
+
+    shape = ["batch", 3]
+    proto = model([helper.make_node("Add", ["a", "b"], ["y"])], {}, {"a": shape, "b": shape}, {"y": shape})
+    with pytest.raises(lrpc.LrpcError, match=r"2 inputs \(a, b\)"):
+        lrpc.plan_model(proto)
+
+
+def test_the_printed_plan_lines_up():
+    text = str(lrpc.plan_model(small_resnet(), composite=composites.epsilon_plus_flat()))
+    head, *lines = text.splitlines()
+    columns = [head.index(word) for word in ("layer", "op", "kind", "rule", "why")]
+    assert all(line[column - 1] == " " and line[column] != " " for line in lines for column in columns)
