@@ -48,8 +48,8 @@ def _fold(graph: Graph) -> bool:
 
 
 def _fits(node: gs.Node, results: list[np.ndarray]) -> bool:
-    source = sum(tensor.values.nbytes for tensor in node.inputs if isinstance(tensor, gs.Constant))
-    return node.op == "Constant" or sum(value.nbytes for value in results) <= max(_LARGEST, source)
+    source = sum(int(tensor.values.nbytes) for tensor in node.inputs if isinstance(tensor, gs.Constant))
+    return bool(node.op == "Constant" or sum(value.nbytes for value in results) <= max(_LARGEST, source))
 
 
 def _static_target(node: gs.Node, opset: int) -> tuple[int, np.ndarray] | None:

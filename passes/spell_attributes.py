@@ -143,7 +143,7 @@ def _transposed_padding(node: gs.Node, dims: int, mode: str) -> None:
     if len(size) != dims or len(result) != dims or None in (*size, *result):
         return
     axes = zip(size, result, *(attrs[key] for key in ("kernel_shape", "strides", "dilations")), strict=True)
-    beyond = [(n - 1) * s + d * (k - 1) + 1 - m for n, m, k, s, d in axes]  # type: ignore[operator]
+    beyond = [(n - 1) * s + d * (k - 1) + 1 - m for n, m, k, s, d in axes]
     totals = [max(b + p, 0) for b, p in zip(beyond, attrs["output_padding"], strict=True)]
     attrs["output_padding"] = [t - b for t, b in zip(totals, beyond, strict=True)]
     attrs["pads"] = _halves(totals, mode)

@@ -10,7 +10,6 @@ from lrpc.ops import OPS
 from tests.graphs import model, small_resnet
 
 
-
 def rules_of(plan):
     return {row.layer: str(row.rule) for row in plan.rows}
 

@@ -49,15 +49,22 @@ def zennit_relevance(
     the sum that zennit's canonizer makes of a residual block's `+`.
     Raises LrpcError where zennit is missing or has no such composite.
     """
-    model = _prepared(module, dtype)
+    model, built = prepared_zennit(module, composite, dtype, x.ndim, **parameters)
     x_tensor = torch.as_tensor(x).to(dtype).requires_grad_()
-    built = _composite(composite, model, parameters, x.ndim, dtype)
     with built.context(model) as modified:
         record = _Recorder(modified)
         output = modified(x_tensor)
         (relevance,) = torch.autograd.grad(output, x_tensor, torch.as_tensor(seed).to(dtype))
         record.remove()
     return ReferenceResult(output.detach().numpy(), relevance.numpy(), record.activations(), record.arriving())
+
+
+def prepared_zennit(
+    module: nn.Module, composite: str, dtype: torch.dtype, rank: int, **parameters: Any
+) -> tuple[nn.Module, Any]:
+    """Return a cured copy of the module and zennit's composite for it. rank: the number of axes of a batch."""
+    model = _prepared(module, dtype)
+    return model, _composite(composite, model, parameters, rank, dtype)
 
 
 def _prepared(module: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -23,7 +23,7 @@ BATCH, PEAK_RATE, WEIGHT_DECAY = 128, 4e-3, 0.02
 
 def normalised(images: np.ndarray) -> torch.Tensor:
     """Turn uint8 (n, h, w, 3) into the network's float32 (n, 3, h, w)."""
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    x = torch.tensor(images).permute(0, 3, 1, 2).float() / 255
     return (x - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
 
 

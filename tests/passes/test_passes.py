@@ -185,7 +185,9 @@ def test_every_pass_has_a_case_and_a_docstring_that_says_what_it_does():
 
 
 def test_what_was_declined_is_told_with_the_reason():
-    graph = before([node("Relu", "x", "a"), node("BatchNormalization", f"a {NORM}", "y")], norm_parameters(4), (4, 3), (4, 3))
+    graph = before(
+        [node("Relu", "x", "a"), node("BatchNormalization", f"a {NORM}", "y")], norm_parameters(4), (4, 3), (4, 3)
+    )
     lines: list[str] = []
     canonize(graph, report=lines.append)
     assert any("declined" in line and "follows relu_a (Relu)" in line for line in lines)

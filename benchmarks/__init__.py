@@ -1,0 +1,1 @@
+"""Timings: never in the tests, always as ratios within one run."""

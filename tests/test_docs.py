@@ -1,0 +1,86 @@
+"""What the README and the docs say is executed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lrpc.cli import main
+from lrpc.composites import COMPOSITES
+from lrpc.ops import OPS
+from lrpc.rules import RULES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language, text):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder in which the repository's models stand where the README has them."""
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_python_of_the_readme_runs(folder, capsys):
+    (code,) = blocks("python", README)
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "gamma(0.25)" in printed
+    assert "(4, 10) (4, 3, 64, 64)" in printed
+
+
+def test_the_commands_of_the_readme_run(folder):
+    commands = [line for block in blocks("sh", README) for line in block.splitlines() if line.startswith("lrpc ")]
+    local = [command for command in commands if "models/shapes" in command or "shapes.lrp" in command]
+    assert len(local) == 4
+    for command in local:
+        result = CliRunner().invoke(main, shlex.split(command)[1:])
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+
+
+def test_the_readme_and_the_contract_name_every_command():
+    contract = (ROOT / "docs/contract.md").read_text(encoding="utf-8")
+    for command in main.commands:
+        assert f"`lrpc {command}`" in README
+        assert f"lrpc {command} " in contract
+
+
+def test_every_option_of_the_contract_exists():
+    contract = (ROOT / "docs/contract.md").read_text(encoding="utf-8")
+    known = {option for c in main.commands.values() for p in c.params for option in p.opts} | {"--debug"}
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", contract.split("## Layer names")[0]))
+    assert mentioned - known == set()
+
+
+def test_semantics_names_every_rule_and_composite():
+    text = (ROOT / "docs/semantics.md").read_text(encoding="utf-8")
+    for name in (*RULES, *COMPOSITES):
+        assert name in text
+
+
+def test_the_table_of_ops_is_the_table_of_ops():
+    rows = re.findall(r"^\| (\w+) \| (\w+) \|", (ROOT / "docs/ops.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [row for row in rows if row[0] != "op"] == [(op.name, str(op.kind)) for op in OPS.values()]
+
+
+def test_the_toml_of_the_contract_is_a_composite(tmp_path):
+    from lrpc.composite_file import composite_from_toml
+
+    (toml,) = blocks("toml", (ROOT / "docs/contract.md").read_text(encoding="utf-8"))
+    (tmp_path / "c.toml").write_text(toml)
+    assert composite_from_toml(tmp_path / "c.toml").name == "mine"
+
+
+@pytest.mark.parametrize(
+    "file", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "models/README.md"], ids=str
+)
+def test_links_lead_somewhere(file):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", file.read_text(encoding="utf-8")):
+        assert (file.parent / target).exists(), target
