@@ -18,7 +18,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(RUN)/python -m pytest -m "not slow" -n 2 --dist worksteal
-	$(RUN)/python -m pytest -m slow
+	$(RUN)/python -m pytest -m slow -s
 
 test-fast: $(VENV)/.installed
 	$(RUN)/python -m pytest -m "not slow" -n 2 --dist worksteal
