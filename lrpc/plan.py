@@ -10,10 +10,7 @@ from fnmatch import fnmatchcase
 
 import onnx_graphsurgeon as gs
 
-from lrpc.composites import Composite, Entry
-from lrpc.kinds import Kind
-from lrpc.ops import OPS, LinearOp, Op
-from lrpc.rules import (
+from lrpc.algebra import (
     KEEP,
     Behaviour,
     Copy,
@@ -26,6 +23,9 @@ from lrpc.rules import (
     Rule,
     WinnerTakeAll,
 )
+from lrpc.composites import Composite, Entry
+from lrpc.kinds import Kind
+from lrpc.ops import OPS, LinearOp, Op
 from passes.errors import LrpcError, Problem
 from passes.graph import Graph
 

@@ -68,10 +68,6 @@ class Graph:
         """Every name that a layer or a tensor of this graph has: a new set, to `claim` new names in."""
         return self.tensor_names() | {node.name for node in self.nodes}
 
-    def fresh_name(self, wanted: str) -> str:
-        """Return `wanted`, or the first of `wanted:1`, `wanted:2`, ... that no layer or tensor has."""
-        return unique(wanted, self.names())
-
 
 def unique(wanted: str, taken: Iterable[str]) -> str:
     """Return `wanted`, with `:1`, `:2`, ... behind it where it is taken."""
@@ -135,11 +131,6 @@ def constant(tensor: gs.Tensor) -> np.ndarray | None:
     return tensor.values if isinstance(tensor, gs.Constant) else None
 
 
-def is_missing(tensor: gs.Tensor) -> bool:
-    """Whether an optional input was left out."""
-    return bool(tensor.is_empty())
-
-
 def static_shape(tensor: gs.Tensor) -> tuple[int | None, ...] | None:
     """Return the shape with None for each dynamic axis, or None where even the rank is unknown."""
     if tensor.shape is None:
@@ -152,11 +143,6 @@ def same_shape(first: gs.Tensor, second: gs.Tensor) -> bool:
     if first.shape is None or second.shape is None or len(first.shape) != len(second.shape):
         return False
     return all(a == b and a not in (None, "") for a, b in zip(first.shape, second.shape, strict=True))
-
-
-def consumers(tensor: gs.Tensor) -> list[gs.Node]:
-    """Return the nodes that read a tensor, once per reading input."""
-    return list(tensor.outputs)
 
 
 def producer(tensor: gs.Tensor) -> gs.Node | None:

@@ -12,9 +12,10 @@ ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
     "passes": ["lrpc"],
     "lrpc/rules.py": ["onnx", "onnx_graphsurgeon", "numpy", "passes", "torch"],
+    "lrpc/algebra.py": ["onnx", "onnx_graphsurgeon", "numpy", "passes", "torch", "lrpc.rules"],
     "lrpc/stabilizer.py": ["onnx", "onnx_graphsurgeon", "numpy", "passes", "torch", "lrpc"],
     "lrpc/kinds.py": ["onnx", "onnx_graphsurgeon", "numpy", "passes", "torch", "lrpc"],
-    "lrpc/ops": ["lrpc.rules", "lrpc.stabilizer", "lrpc.plan", "lrpc.lower", "lrpc.compiler", "torch"],
+    "lrpc/ops": ["lrpc.rules", "lrpc.algebra", "lrpc.stabilizer", "lrpc.plan", "lrpc.lower", "lrpc.compiler", "torch"],
     "lrpc/composites.py": ["lrpc.plan", "lrpc.ops", "lrpc.lower", "lrpc.compiler", "onnx", "numpy"],
     "lrpc/plan.py": ["lrpc.lower", "lrpc.compiler", "lrpc.bundle", "lrpc.runtime", "torch"],
     "lrpc/lower": ["lrpc.compiler", "lrpc.bundle", "lrpc.runtime", "lrpc.reference", "torch"],

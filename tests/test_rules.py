@@ -5,8 +5,10 @@ import re
 import pytest
 
 from lrpc import rules
+from lrpc.algebra import Gate
+from lrpc.algebra import Test as Condition
 from lrpc.rule_text import parse_rule, signature
-from lrpc.rules import RULES, Gate
+from lrpc.rules import RULES
 from lrpc.stabilizer import Stabilizer
 
 PRINTED = {
@@ -77,7 +79,7 @@ def test_z_plus_is_the_positive_share_of_alpha_beta():
 
 def test_a_zeroed_bias_moves_the_gate_of_gamma_unless_compat():
     gates = {share.gate for share in rules.gamma(zero_params="bias").shares}
-    assert gates == {Gate(rules.Test.POSITIVE, bias=False), Gate(rules.Test.NEGATIVE, bias=False)}
+    assert gates == {Gate(Condition.POSITIVE, bias=False), Gate(Condition.NEGATIVE, bias=False)}
     compat = {share.gate for share in rules.gamma(zero_params="bias", compat=True).shares}
     assert compat == {share.gate for share in rules.gamma().shares}
 

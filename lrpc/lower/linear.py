@@ -7,11 +7,11 @@ from functools import reduce
 
 import onnx_graphsurgeon as gs
 
+from lrpc.algebra import KEEP, ONE, Gate, Rule, Share, Term, Test
 from lrpc.emitter import Emitter
 from lrpc.lower.modify import modify_input, modify_parameter
 from lrpc.lower.stabilize import divide
 from lrpc.ops import LinearOp
-from lrpc.rules import KEEP, ONE, Gate, Rule, Share, Term, Test
 
 _COMPARISON = {Test.POSITIVE: "Greater", Test.NON_NEGATIVE: "GreaterOrEqual", Test.NEGATIVE: "Less"}
 

@@ -7,8 +7,8 @@ from typing import assert_never
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from lrpc.algebra import Boost, Fill, Keep, Mod, Neg, Pos, Square, Zero
 from lrpc.emitter import Emitter
-from lrpc.rules import Boost, Fill, Keep, Mod, Neg, Pos, Square, Zero
 
 
 def modify_parameter(emit: Emitter, value: gs.Tensor | None, mod: Mod) -> gs.Tensor | None:

@@ -6,11 +6,7 @@ from typing import assert_never
 
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
-from lrpc.lower.linear import lower_rule
-from lrpc.ops import OPS, LinearOp
-from lrpc.plan import Plan
-from lrpc.rules import (
+from lrpc.algebra import (
     Behaviour,
     Copy,
     Gradient,
@@ -21,6 +17,10 @@ from lrpc.rules import (
     Rule,
     WinnerTakeAll,
 )
+from lrpc.emitter import Emitter
+from lrpc.lower.linear import lower_rule
+from lrpc.ops import OPS, LinearOp
+from lrpc.plan import Plan
 
 
 def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, dict[str, gs.Tensor]]:

@@ -14,8 +14,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import torch
 
-from lrpc.reference.forward import FORWARD, MULTIPLE
-from lrpc.rules import (
+from lrpc.algebra import (
     Behaviour,
     Boost,
     Copy,
@@ -37,6 +36,7 @@ from lrpc.rules import (
     WinnerTakeAll,
     Zero,
 )
+from lrpc.reference.forward import FORWARD, MULTIPLE
 from lrpc.stabilizer import Stabilizer
 from passes.errors import LrpcError, Problem
 from passes.graph import Graph, constant

@@ -1,0 +1,178 @@
+"""The algebra that relevance rules are written in: a closed set of values to print, compare and lower.
+
+Every linear rule has the one form
+
+    R_in = sum over shares  weight * sum over terms  sign * x' * J_{w'}^T[ gate * R_out / st(d) ]
+    d    = sum over the share's terms  sign * f(x'; w', b')
+
+where x', w', b' are the layer's input, weight and bias after a modifier (`Mod`), f is the layer's
+linear map, J_{w'} its Jacobian and st the rule's stabilizer. Behaviours that are no such rule
+(`Pass`, `Gradient`, ...) are further members of the closed union `Behaviour`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from lrpc.stabilizer import Stabilizer
+
+# --- modifiers -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Keep:
+    """v."""
+
+
+@dataclass(frozen=True)
+class Pos:
+    """max(v, 0)."""
+
+
+@dataclass(frozen=True)
+class Neg:
+    """min(v, 0)."""
+
+
+@dataclass(frozen=True)
+class Zero:
+    """0."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """v^2."""
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A constant in v's shape: one number, or one per channel (axis 1)."""
+
+    value: float | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Boost:
+    """v + gamma * max(v, 0), or v + gamma * min(v, 0)."""
+
+    gamma: float
+    part: Pos | Neg
+
+
+Mod = Keep | Pos | Neg | Zero | Square | Fill | Boost
+KEEP, POS, NEG, ZERO, SQUARE, ONE = Keep(), Pos(), Neg(), Zero(), Square(), Fill(1.0)
+
+# --- the algebra -----------------------------------------------------------------------------------
+
+
+class Test(Enum):
+    """Which pre-activations a gate lets relevance through at."""
+
+    ALWAYS = "always"
+    POSITIVE = "> 0"
+    NON_NEGATIVE = ">= 0"
+    NEGATIVE = "< 0"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A test of the pre-activation z = f(x; w, b), or of the bias-free f(x; w, 0)."""
+
+    test: Test = Test.ALWAYS
+    bias: bool = True
+
+
+@dataclass(frozen=True)
+class Term:
+    """One linear map f(x'; w', b') with a sign."""
+
+    x: Mod
+    w: Mod
+    b: Mod
+    sign: int = 1
+
+
+@dataclass(frozen=True)
+class Share:
+    """The terms under one denominator, their weight in the sum and the gate they pass."""
+
+    terms: tuple[Term, ...]
+    weight: float = 1.0
+    gate: Gate = Gate()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A linear rule. `text` is how it prints and parses again; equality is that of the algebra."""
+
+    text: str = field(compare=False)
+    shares: tuple[Share, ...]
+    stabilizer: Stabilizer
+
+    def __str__(self) -> str:
+        return self.text
+
+
+# --- behaviours beside the linear rules --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pass:
+    """R_in = R_out, for a layer that keeps its input's shape."""
+
+    def __str__(self) -> str:
+        return "pass"
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """R_in = J^T R_out: the plain vector-Jacobian product."""
+
+    def __str__(self) -> str:
+        return "gradient"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Every branch of a sum gets the whole R_out: a functional `+` under zennit."""
+
+    def __str__(self) -> str:
+        return "copy"
+
+
+@dataclass(frozen=True)
+class WinnerTakeAll:
+    """A max-pool window gives its relevance to its maximum, to the first one on ties."""
+
+    def __str__(self) -> str:
+        return "winner_take_all"
+
+
+@dataclass(frozen=True)
+class ReluDeconvNet:
+    """R_in = max(R_out, 0). Source: Zeiler and Fergus 2014."""
+
+    def __str__(self) -> str:
+        return "relu_deconvnet"
+
+
+@dataclass(frozen=True)
+class ReluGuidedBackprop:
+    """R_in = relu'(x) * max(R_out, 0). Source: Springenberg et al. 2015."""
+
+    def __str__(self) -> str:
+        return "relu_guided_backprop"
+
+
+@dataclass(frozen=True)
+class ReluBetaSmooth:
+    """R_in = sigmoid(beta * x) * R_out. Source: Dombrowski et al. 2019."""
+
+    beta: float = 10.0
+
+    def __str__(self) -> str:
+        return f"relu_beta_smooth({self.beta:g})"
+
+
+Behaviour = Rule | Pass | Gradient | Copy | WinnerTakeAll | ReluDeconvNet | ReluGuidedBackprop | ReluBetaSmooth
