@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrpc.rules import Behaviour
+from passes.errors import LrpcError
 from passes.graph import Graph
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ def run_oracle(
     graph: Graph, behaviours: Mapping[str, Behaviour], x: np.ndarray, seed: np.ndarray, dtype: str = "float64"
 ) -> ReferenceResult:
     """Explain a batch by definition. dtype: "float64" or "float32"."""
-    import torch
-
+    torch = _torch()
     from lrpc.reference.oracle import Oracle
 
     return Oracle(graph, behaviours, getattr(torch, dtype))(x, seed)
@@ -36,8 +36,17 @@ def run_zennit(
     dtype: str = "float64",
 ) -> ReferenceResult:
     """Explain a batch with zennit. parameters: the composite's. dtype: "float64" or "float32"."""
-    import torch
-
+    torch = _torch()
     from lrpc.reference.zennit_adapter import zennit_relevance
 
     return zennit_relevance(module, composite, x, seed, dtype=getattr(torch, dtype), **parameters)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise LrpcError(
+            "PyTorch is not installed; the references need it.", hint="Install it with: pip install 'lrpc[torch]'"
+        ) from error
+    return torch

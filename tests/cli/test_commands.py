@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import onnx
@@ -139,6 +140,14 @@ def test_validate_exits_with_1_when_the_graph_is_wrong(run, monkeypatch):
 
     monkeypatch.setattr(linear, "_COMPARISON", dict.fromkeys(linear._COMPARISON, "Greater"))
     run("validate", "model.onnx", "--reference", "oracle", code=1)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("validate", "model.onnx", "--reference", "oracle"), ("export", "torchvision:resnet18")]
+)
+def test_without_torch_the_way_to_install_it_is_told(run, monkeypatch, arguments):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "pip install 'lrpc[torch]'" in run(*arguments, code=2).output
 
 
 def test_passes_lists_the_pipeline_in_order(run):
