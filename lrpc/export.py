@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import onnx.helper
+import onnx.shape_inference
 import onnxruntime as ort
 
 import lrpc
@@ -149,7 +150,8 @@ def _annotated(proto: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
     """Replace the exporter's metadata, which tells local paths, by the layer, its class and its leaf index."""
     leaves = [name for name, child in module.named_modules() if not any(child.children())]
     index = {name: position for position, name in enumerate(leaves)}
-    names, modules = name_layers(proto)
+    # Layers choose their names before shape arithmetic does, and types tell the two apart.
+    names, modules = name_layers(onnx.shape_inference.infer_shapes(proto))
     for node, name in zip(proto.graph.node, names, strict=True):
         del node.metadata_props[:]
         node.doc_string = ""

@@ -46,6 +46,7 @@ def test_layers_are_named_by_module_path_and_function(proto):
     assert ops["add"] == "Add"
     assert ops["pool"] == "AveragePool"
     assert ops["head"] == "Gemm"
+    assert ops["view"] == "Reshape"
 
 
 def test_modules_and_leaf_indices_are_kept(proto):
