@@ -65,7 +65,7 @@ class Compiled:
         graph = self.plan.graph
         spec = InputSpec.from_metadata(graph.metadata)
         entry, output = graph.inputs[0], graph.outputs[0]
-        normalisation = {"mean": spec.mean, "std": spec.std} if spec else {"mean": None, "std": None}
+        told = {key: getattr(spec, key, None) for key in ("mean", "std", "low", "high")}
         return {
             "format": FORMAT,
             "versions": {"lrpc": lrpc.__version__, "onnx": onnx.__version__},
@@ -74,7 +74,7 @@ class Compiled:
                 "source": graph.metadata.get("lrpc.source", ""),
                 "opset": graph.opset,
             },
-            "input": {"name": entry.name, "shape": _per_sample(entry), **normalisation},
+            "input": {"name": entry.name, "shape": _per_sample(entry), **told},
             "output": {"name": output.name, "shape": _per_sample(output)},
             "classes": spec.classes if spec else None,
             "composite": self.plan.composite,

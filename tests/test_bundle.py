@@ -142,3 +142,15 @@ def test_compile_leaves_the_callers_model_as_it_was():
     before = proto.SerializeToString(deterministic=True)
     lrpc.compile(proto)
     assert proto.SerializeToString(deterministic=True) == before
+
+
+@pytest.mark.parametrize("opset", [9, 13, 18, 20, 21, 22])
+def test_models_of_any_opset_are_explained_alike(tmp_path, compiled, opset):
+    path = lrpc.compile(small_resnet(opset=opset)).save(tmp_path / "model.lrp")
+    for name, expected in (("relevance", 18), ("explain", max(opset, 18))):
+        proto = onnx.load(path / f"{name}.onnx")
+        assert [entry.version for entry in proto.opset_import] == [expected]
+        onnx.checker.check_model(path / f"{name}.onnx", full_check=True)
+    for fused in (True, False):
+        actual = lrpc.Explainer(path, fused=fused)(picture()).relevance
+        np.testing.assert_allclose(actual, lrpc.Explainer(compiled)(picture()).relevance, rtol=1e-4, atol=1e-6)

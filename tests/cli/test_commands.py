@@ -322,5 +322,5 @@ def test_metadata_of_the_model_reaches_the_bundle(run, tmp_path):
     run("compile", "model.onnx")
     manifest = json.loads((tmp_path / "model.lrp" / "manifest.json").read_text())
     told = json.loads(METADATA["lrpc.input"])
-    assert manifest["input"] == {"name": "x", **told}
+    assert manifest["input"] == {"name": "x", **told, "low": [-2.0] * 3, "high": [2.0] * 3}
     assert manifest["classes"] == json.loads(METADATA["lrpc.classes"])
