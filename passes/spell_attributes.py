@@ -145,7 +145,10 @@ def _transposed_padding(node: gs.Node, dims: int, mode: str) -> None:
     axes = zip(size, result, *(attrs[key] for key in ("kernel_shape", "strides", "dilations")), strict=True)
     beyond = [(n - 1) * s + d * (k - 1) + 1 - m for n, m, k, s, d in axes]
     totals = [max(b + p, 0) for b, p in zip(beyond, attrs["output_padding"], strict=True)]
-    attrs["output_padding"] = [t - b for t, b in zip(totals, beyond, strict=True)]
+    extra = [t - b for t, b in zip(totals, beyond, strict=True)]
+    if any(e >= max(s, d) for e, s, d in zip(extra, attrs["strides"], attrs["dilations"], strict=True)):
+        return
+    attrs["output_padding"] = extra
     attrs["pads"] = _halves(totals, mode)
     attrs.pop("auto_pad", None)
     attrs.pop("output_shape", None)

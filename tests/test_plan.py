@@ -145,3 +145,13 @@ def test_the_printed_plan_lines_up():
     head, *lines = text.splitlines()
     columns = [head.index(word) for word in ("layer", "op", "kind", "rule", "why")]
     assert all(line[column - 1] == " " and line[column] != " " for line in lines for column in columns)
+
+
+def test_what_cannot_be_resolved_of_a_window_is_refused():
+    from onnx import helper
+
+    node = helper.make_node("MaxPool", ["x"], ["y"], name="pool", kernel_shape=[2], auto_pad="SAME_UPPER")
+    proto = model([node], {}, {"x": ["batch", 3, "length"]}, {"y": ["batch", 3, "length"]})
+    with pytest.raises(lrpc.LrpcError, match="pool") as error:
+        lrpc.plan_model(proto)
+    assert "explicit pads" in str(error.value) or "dynamic" in str(error.value)

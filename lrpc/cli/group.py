@@ -13,7 +13,7 @@ class LrpcGroup(click.Group):
     """A command group that prints errors instead of raising them, unless --debug is given."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; LrpcError and ValueError are the user's, anything else is lrpc's own."""
+        """Run a command; an LrpcError is about the input, anything else is lrpc's own fault."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

@@ -9,8 +9,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter
-from lrpc.ops.op import DYNAMIC_SIZE, LinearOp, parameter, present
-from passes.graph import constant, static_shape
+from lrpc.ops.op import LinearOp, parameter, present, window_problem
+from passes.graph import constant
 
 _GEOMETRY = ("strides", "dilations", "group", "kernel_shape")
 
@@ -29,9 +29,7 @@ class _Weighted(LinearOp):
             return "its weight is computed from the input, not a constant"
         if (bias := parameter(node, 2)) is not None and constant(bias) is None:
             return "its bias is computed from the input, not a constant"
-        if (shape := static_shape(node.inputs[0])) is not None and None in shape[1:]:
-            return DYNAMIC_SIZE
-        return super().problem(node)
+        return window_problem(node) or super().problem(node)
 
     def forward(
         self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None

@@ -70,6 +70,19 @@ class LinearOp(Op):
         return self.transpose(emit, node, relevance, self.weight(emit, node))
 
 
+def window_problem(node: gs.Node) -> str:
+    """Return what is unknown of the windows of a convolution or pool, "" if nothing is."""
+    if "output_shape" in node.attrs or "pads" not in node.attrs:
+        return "its automatic padding could not be resolved; export it with explicit pads"
+    return dynamic_size(node)
+
+
+def dynamic_size(node: gs.Node) -> str:
+    """Return a complaint where the size of a layer's input is dynamic, "" if it is fixed."""
+    shape = static_shape(node.inputs[0])
+    return DYNAMIC_SIZE if shape is not None and None in shape[1:] else ""
+
+
 def parameter(node: gs.Node, index: int) -> gs.Tensor | None:
     """Return an optional parameter of a node, None where it was left out."""
     if index >= len(node.inputs) or node.inputs[index].is_empty():

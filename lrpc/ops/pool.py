@@ -11,15 +11,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter, like
 from lrpc.ops.convolution import transposed
-from lrpc.ops.op import DYNAMIC_SIZE, LinearOp, Op, present
-from passes.graph import static_shape
-
-
-def _dynamic_size(node: gs.Node) -> str:
-    shape = static_shape(node.inputs[0])
-    if shape is not None and None in shape[1:]:
-        return DYNAMIC_SIZE
-    return ""
+from lrpc.ops.op import LinearOp, Op, dynamic_size, present, window_problem
 
 
 @dataclass(frozen=True)
@@ -29,7 +21,7 @@ class AveragePool(LinearOp):
     parametric: bool = False
 
     def problem(self, node: gs.Node) -> str:
-        return _dynamic_size(node) or super().problem(node)
+        return window_problem(node) or super().problem(node)
 
     def forward(
         self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
@@ -95,7 +87,7 @@ class GlobalAveragePool(LinearOp):
     parametric: bool = False
 
     def problem(self, node: gs.Node) -> str:
-        return _dynamic_size(node) or super().problem(node)
+        return dynamic_size(node) or super().problem(node)
 
     def forward(
         self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
@@ -116,7 +108,7 @@ class MaxPool(Op):
     def problem(self, node: gs.Node) -> str:
         if len(node.outputs) > 1 and node.outputs[1].outputs:
             return "its indices are read by another layer"
-        return _dynamic_size(node) or super().problem(node)
+        return window_problem(node) or super().problem(node)
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         x = emit.read(node.inputs[0])
