@@ -5,70 +5,96 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import onnx
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, constant
+from passes.graph import Graph, constant, kind, producer, subgraph_nodes
 
 _CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
-_SMALL_INTEGERS = (np.int8, np.uint8)
+_WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu"}
+_SMALL_INTEGERS = {"int8", "uint8", "int4", "uint4"}
+_OTHER_FLOATS = {"float16", "bfloat16", "float64"}
 
 _CONTROL_FLOW_HINT = "Export a model without loops and conditions."
 _DOMAIN_HINT = "Export the model with standard operators only."
 _QUANTISED_HINT = "Compile the float32 model that it was made from."
 _WEIGHT_HINT = "Train or export the model again."
 _TRAINING_HINT = "Call model.eval() before you export it."
+_FLOAT_HINT = "Export the model in float32."
 
 
 def problems(graph: Graph) -> list[Problem]:
     """Return what is wrong with a loaded graph whatever the rules: at most one problem a layer.
 
     Control flow, ops outside the standard, quantised ops and weights, weights that are NaN or infinite,
-    BatchNormalization and Dropout in training mode, and types other than float32.
+    BatchNormalization and Dropout in training mode, types other than float32, an output that does not
+    depend on the input.
     """
-    found = []
-    for node in graph.nodes:
-        problem = next(_node_problems(node), None)
-        if problem is not None:
-            found.append(problem)
-    return [*found, *_type_problems(graph)]
+    first = (next(_node_problems(node), None) for node in graph.nodes)
+    return [*(problem for problem in first if problem is not None), *_input_problems(graph), *_output_problems(graph)]
 
 
 def _node_problems(node: gs.Node) -> Iterator[Problem]:
     def problem(reason: str, hint: str) -> Problem:
         return Problem(node.name, node.op, reason, hint)
 
-    if node.op in _CONTROL_FLOW or any(isinstance(value, gs.Graph) for value in node.attrs.values()):
-        yield problem("control flow: its branches depend on the data", _CONTROL_FLOW_HINT)
-    if node.domain not in (None, "", "ai.onnx"):
+    if kind(node) != node.op:
         yield problem(f"an op of {node.domain}, not of standard ONNX", _DOMAIN_HINT)
-    if "Quantize" in node.op or node.op.startswith("QLinear") or node.op.endswith("Integer"):
+    if node.op in _CONTROL_FLOW or any(True for _ in subgraph_nodes(node)):
+        yield problem("control flow: its branches depend on the data", _CONTROL_FLOW_HINT)
+    if "quantize" in node.op.lower() or node.op.startswith("QLinear") or node.op.endswith("Integer"):
         yield problem("quantised arithmetic", _QUANTISED_HINT)
     if node.op == "BatchNormalization" and node.attrs.get("training_mode", 0):
         yield problem("in training mode: it normalises by the batch", _TRAINING_HINT)
-    if node.op == "Dropout" and len(node.inputs) > 2 and np.any(constant(node.inputs[2])):
+    if node.op == "Dropout" and len(node.inputs) > 2 and np.any(_value(node.inputs[2])):
         yield problem("in training mode: it drops values at random", _TRAINING_HINT)
     for tensor in node.inputs:
-        yield from (problem(reason, hint) for reason, hint in _weight_problems(constant(tensor), tensor.name))
+        yield from (problem(reason, hint) for reason, hint in _weight_problems(node, tensor))
 
 
-def _weight_problems(values: np.ndarray | None, name: str) -> Iterator[tuple[str, str]]:
-    if values is None:
+def _value(tensor: gs.Tensor) -> np.ndarray | None:
+    """Return a constant's array, also where it still is a Constant node."""
+    node = producer(tensor)
+    if kind(node) == "Constant" and "value" in node.attrs:  # type: ignore[union-attr]
+        return np.asarray(node.attrs["value"].values)  # type: ignore[union-attr]
+    return constant(tensor)
+
+
+def _weight_problems(node: gs.Node, tensor: gs.Tensor) -> Iterator[tuple[str, str]]:
+    values = _value(tensor)
+    if values is None or not isinstance(values, np.ndarray):
         return
-    if values.dtype in _SMALL_INTEGERS and values.ndim > 0 and values.size > 1:
-        yield f"its weight {name} is quantised to {values.dtype}", _QUANTISED_HINT
-    elif values.dtype.kind == "f" and not np.isfinite(values).all() and values.size > 1:
-        count = int(values.size - np.isfinite(values).sum())
-        yield (
-            f"{count} of {values.size} values of its weight {name} are NaN or infinite",
-            _WEIGHT_HINT,
-        )
-    elif values.dtype.kind == "f" and values.dtype != np.float32 and values.size > 1:
-        yield f"its weight {name} is {values.dtype}, lrpc compiles float32", "Export the model in float32."
+    name, dtype = tensor.name, str(values.dtype)
+    if dtype in _SMALL_INTEGERS and values.size > 1:
+        yield f"its weight {name} is quantised to {dtype}", _QUANTISED_HINT
+    if dtype not in _OTHER_FLOATS and dtype != "float32":
+        return
+    # An infinity may be meant where nothing is multiplied: a mask, a bound, a padding.
+    bad = ~np.isfinite(values) if node.op in _WEIGHTED else np.isnan(values)
+    if bad.any():
+        what = "are NaN or infinite" if node.op in _WEIGHTED else "are NaN"
+        yield f"{int(bad.sum())} of {values.size} values of its weight {name} {what}", _WEIGHT_HINT
+    if dtype in _OTHER_FLOATS and values.size > 1:
+        yield f"its weight {name} is {dtype}, lrpc compiles float32", _FLOAT_HINT
 
 
-def _type_problems(graph: Graph) -> Iterator[Problem]:
+def _input_problems(graph: Graph) -> Iterator[Problem]:
     for tensor in graph.inputs:
-        if tensor.dtype is not None and np.dtype(tensor.dtype) != np.float32:
-            reason = f"the input is {np.dtype(tensor.dtype)}, relevance needs a float32 input"
+        if tensor.dtype is not None and tensor.dtype != np.float32:
+            known = isinstance(tensor.dtype, np.dtype)
+            dtype = tensor.dtype if known else onnx.TensorProto.DataType.Name(tensor.dtype).lower()
+            reason = f"the input is {dtype}, relevance needs a float32 input"
             yield Problem(tensor.name, "input", reason, "Export the model with a float32 input.")
+
+
+def _output_problems(graph: Graph) -> Iterator[Problem]:
+    dependent = {id(tensor) for tensor in graph.inputs}
+    for node in graph.nodes:
+        inner = (tensor for body in subgraph_nodes(node) for tensor in body.inputs)
+        if any(id(tensor) in dependent for tensor in (*node.inputs, *inner)):
+            dependent.update(id(tensor) for tensor in node.outputs)
+    for tensor in graph.outputs:
+        if id(tensor) not in dependent:
+            hint = "Choose an output that is computed from the input."
+            yield Problem(tensor.name, "output", "it does not depend on the input, so nothing explains it", hint)

@@ -106,9 +106,8 @@ def _slice(node: gs.Node, index: int) -> bool:
 def _resize(node: gs.Node, index: int) -> bool:
     if node.attrs.get("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
         return False
-    scales = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    exact = scales is None or scales.size == 0 or bool((scales == 1).all())
-    return exact and _same(node, index)
+    scales = constant(node.inputs[2]) if len(node.inputs) > 2 and not node.inputs[2].is_empty() else np.ones(0)
+    return scales is not None and (bool((scales == 1).all()) if scales.size else _same(node, index))
 
 
 def _window_of_one(node: gs.Node, index: int) -> bool:

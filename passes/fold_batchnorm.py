@@ -6,7 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, constant, edited, keep_inputs, producer, redirect, unique
+from passes.graph import Graph, claim, constant, edited, keep_inputs, kind, producer, redirect
 
 _LINEAR = {"Conv", "ConvTranspose", "Gemm"}
 
@@ -17,8 +17,10 @@ def fold_batchnorm(graph: Graph) -> Graph:
     With scale = gamma / sqrt(var + eps):  w *= scale on the output channels, b = (b - mean) * scale + beta,
     computed in float64 and rounded once.
     Needs spelled attributes.  Gives: the linear layer under its own name, its result under the
-    BatchNorm's.  Keeps: a weight that another layer shares as it is (the folded one is a new constant).
-    Declines: no linear layer before it, a result that others read too, training mode.
+    BatchNorm's, its bias as `NAME.bias`.
+    Keeps: a constant that another layer reads too as it is (the folded one is a new constant).
+    Declines: no linear layer before it, a result that others read too, weights or statistics that are
+    computed, a Gemm with scales or with a bias that is not one value per output, training mode.
     """
     return edited(graph, _fold)
 
@@ -27,20 +29,22 @@ def batchnorms_left(graph: Graph) -> list[Problem]:
     """Return the BatchNormalizations that stay, each with the reason."""
     outputs = {id(output) for output in graph.outputs}
     return [
-        Problem(node.name, node.op, _declined(node, outputs)) for node in graph.nodes if node.op == "BatchNormalization"
+        Problem(node.name, node.op, _declined(node, outputs))
+        for node in graph.nodes
+        if kind(node) == "BatchNormalization"
     ]
 
 
 def _fold(graph: Graph) -> bool:
-    taken = graph.tensor_names()
+    taken = graph.names()
     outputs = {id(output) for output in graph.outputs}
     changed = False
     for node in graph.nodes:
-        if node.op == "BatchNormalization" and not _declined(node, outputs):
+        if kind(node) == "BatchNormalization" and not _declined(node, outputs):
             layer = producer(node.inputs[0])
             assert layer is not None
             _absorb(layer, node, taken)
-            redirect_into(graph, layer, node)
+            _replace_result(graph, layer, node)
             changed = True
     return changed
 
@@ -52,29 +56,37 @@ def _declined(node: gs.Node, outputs: set[int]) -> str:
         return "its statistics are not constants"
     source = node.inputs[0]
     layer = producer(source)
-    if layer is None or layer.op not in _LINEAR:
+    if layer is None or kind(layer) not in _LINEAR:
         before = "the model's input" if layer is None else f"{layer.name} ({layer.op})"
         return f"it follows {before}, no linear layer to fold into"
     if len(source.outputs) > 1 or id(source) in outputs:
         return f"the result of {layer.name} is read by others too"
-    bias = layer.inputs[2] if len(layer.inputs) > 2 and not layer.inputs[2].is_empty() else None
-    if constant(layer.inputs[1]) is None or (bias is not None and constant(bias) is None):
+    if constant(layer.inputs[1]) is None:
         return f"the weight of {layer.name} is no constant"
+    bias = _bias(layer)
+    if bias is not None and (constant(bias) is None or bias.shape != node.inputs[1].shape):
+        return f"the bias of {layer.name} is not one constant per channel"
+    if layer.attrs.get("alpha", 1.0) != 1.0 or layer.attrs.get("beta", 1.0) != 1.0:
+        return f"{layer.name} scales its product or its bias"
     return ""
+
+
+def _bias(layer: gs.Node) -> gs.Tensor | None:
+    return layer.inputs[2] if len(layer.inputs) > 2 and not layer.inputs[2].is_empty() else None
 
 
 def _absorb(layer: gs.Node, norm: gs.Node, taken: set[str]) -> None:
     gamma, beta, mean, var = (tensor.values.astype(np.float64) for tensor in norm.inputs[1:5])
     scale = gamma / np.sqrt(var + norm.attrs.get("epsilon", 1e-5))
-    weight = layer.inputs[1]
-    has_bias = len(layer.inputs) > 2 and not layer.inputs[2].is_empty()
-    bias = layer.inputs[2].values.astype(np.float64).reshape(-1) if has_bias else 0.0
-    bias_name = layer.inputs[2].name if has_bias else f"{layer.name}.bias"
-    layer.inputs[1] = _replaced(weight, _scaled(layer, weight.values, scale), taken)
-    folded = ((bias - mean) * scale + beta).astype(np.float32)
+    weight, bias = layer.inputs[1], _bias(layer)
+    shift = 0.0 if bias is None else bias.values.astype(np.float64)
+    folded = ((shift - mean) * scale + beta).astype(weight.dtype)
     keep_inputs(layer, 2)
-    name = _claim(f"{bias_name}.folded" if bias_name in taken else bias_name, taken)
-    layer.inputs.append(gs.Constant(name, folded))
+    own = bias is not None and bias.name == f"{layer.name}.bias" and not bias.outputs
+    name = bias.name if bias is not None and own else claim(f"{layer.name}.bias", taken)
+    layer.inputs.append(gs.Constant(name, _read_only(folded)))
+    name = weight.name if len(weight.outputs) == 1 else claim(f"{weight.name}.folded", taken)
+    layer.inputs[1] = gs.Constant(name, _read_only(_scaled(layer, weight.values, scale)))
 
 
 def _scaled(layer: gs.Node, weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -89,26 +101,19 @@ def _scaled(layer: gs.Node, weight: np.ndarray, scale: np.ndarray) -> np.ndarray
         scaled = (by_group * scale.reshape(groups, 1, -1, *spatial)).reshape(values.shape)
     else:
         scaled = values * (scale[:, None] if layer.attrs.get("transB", 0) else scale[None])
-    result: np.ndarray = scaled.astype(np.float32)
+    result: np.ndarray = scaled.astype(weight.dtype)
     return result
 
 
-def _replaced(old: gs.Constant, values: np.ndarray, taken: set[str]) -> gs.Constant:
-    """Return the new weight, under the old name unless another layer reads the old one."""
-    name = old.name if len(old.outputs) == 1 else _claim(f"{old.name}.folded", taken)
-    return gs.Constant(name, values)
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
 
 
-def redirect_into(graph: Graph, layer: gs.Node, norm: gs.Node) -> None:
+def _replace_result(graph: Graph, layer: gs.Node, norm: gs.Node) -> None:
     """Let the linear layer produce what the BatchNorm produced."""
     source, result = layer.outputs[0], norm.outputs[0]
     source.shape = result.shape or source.shape
     name = result.name
     redirect(graph, result, source)
     result.name, source.name = f"{name}/unfolded", name
-
-
-def _claim(name: str, taken: set[str]) -> str:
-    name = unique(name, taken)
-    taken.add(name)
-    return name

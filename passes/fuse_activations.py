@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, constant, edited, producer
+from passes.graph import Graph, constant, edited, kind, producer, same_shape
 
 _GRID = np.linspace(-6.0, 30.0, 145)
+_DEPTH = 6
+_REPEAT = re.compile(r":\d+$")
 _erf = np.vectorize(math.erf)
 
 _ARITHMETIC: dict[str, Callable[..., np.ndarray]] = {
@@ -43,7 +46,7 @@ def fuse_activations(graph: Graph) -> Graph:
 
     An expression around an Erf, a Tanh or a Softplus is fused if it computes the activation on a grid
     of points, however its operands are ordered, and if nothing outside reads its inner values.
-    Gives: one Gelu or Softplus under the expression's name.  Keeps: everything else.
+    Gives: one Gelu or Softplus under the name of the layer that the expression was.  Keeps: everything else.
     """
     return edited(graph, _fuse)
 
@@ -51,10 +54,11 @@ def fuse_activations(graph: Graph) -> Graph:
 def _fuse(graph: Graph) -> bool:
     outputs = {id(output) for output in graph.outputs}
     changed = False
-    for node in list(graph.nodes):
-        if node.op in _SPELLED and (found := _expression(node, outputs)):
-            x, last = found
+    for node in graph.nodes:
+        if kind(node) in _SPELLED and node.inputs and (found := _expression(node, outputs)):
+            x, last, inner = found
             op, attrs, _ = _SPELLED[node.op]
+            _name_whole(graph, last, inner)
             last.inputs.clear()
             last.op, last.attrs = op, dict(attrs)
             last.inputs.append(x)
@@ -62,34 +66,46 @@ def _fuse(graph: Graph) -> bool:
     return changed
 
 
-def _expression(anchor: gs.Node, outputs: set[int]) -> tuple[gs.Tensor, gs.Node] | None:
-    """Return the input and the last node of the activation that an anchor belongs to."""
-    function = _SPELLED[anchor.op][2]
+def _name_whole(graph: Graph, last: gs.Node, inner: list[gs.Node]) -> None:
+    """Name the expression as its layer: an exporter gives all parts of one the layer's name, numbered."""
+    name, freed = _REPEAT.sub("", last.name), last.name
+    namesake = next((node for node in graph.nodes if node.name == name), None)
+    if namesake is None:
+        last.name = name
+    elif any(namesake is part for part in inner):
+        namesake.name, last.name = freed, name
+
+
+def _expression(anchor: gs.Node, outputs: set[int]) -> tuple[gs.Tensor, gs.Node, list[gs.Node]] | None:
+    """Return the input, the last node and the inner nodes of the activation that an anchor belongs to."""
+    wanted: np.ndarray | None = None
     for x in _ancestors(anchor):
         for last in _descendants(anchor):
             region: dict[int, gs.Node] = {}
             values = _evaluate(last, x, region)
-            if values is None or last is anchor:
+            if values is None or not same_shape(x, last.outputs[0]):
                 continue
-            if np.allclose(values, function(_GRID), rtol=1e-5, atol=1e-6) and _closed(region, last, outputs):
-                return x, last
+            wanted = _SPELLED[anchor.op][2](_GRID) if wanted is None else wanted
+            inner = [node for node in region.values() if node is not last]
+            if np.allclose(values, wanted, rtol=1e-5, atol=1e-6) and _closed(region, inner, outputs):
+                return x, last, inner
     return None
 
 
 def _ancestors(anchor: gs.Node) -> Iterator[gs.Tensor]:
-    """Yield the computed tensors above a node, nearest first, through arithmetic only."""
-    level = [tensor for tensor in anchor.inputs if constant(tensor) is None]
-    for _ in range(6):
-        yield from level
-        nodes = [node for tensor in level if (node := producer(tensor)) is not None and node.op in _ARITHMETIC]
-        level = [tensor for node in nodes for tensor in node.inputs if constant(tensor) is None]
+    """Yield the computed tensors above a node that something else reads too, nearest first."""
+    level = {id(tensor): tensor for tensor in anchor.inputs if constant(tensor) is None}
+    for _ in range(_DEPTH):
+        yield from (tensor for tensor in level.values() if len(tensor.outputs) > 1)
+        nodes = [node for t in level.values() if (node := producer(t)) is not None and kind(node) in _ARITHMETIC]
+        level = {id(tensor): tensor for node in nodes for tensor in node.inputs if constant(tensor) is None}
 
 
 def _descendants(anchor: gs.Node) -> Iterator[gs.Node]:
     node = anchor
-    for _ in range(6):
+    for _ in range(_DEPTH):
         readers = node.outputs[0].outputs
-        if len(readers) != 1 or readers[0].op not in _ARITHMETIC:
+        if len(readers) != 1 or kind(readers[0]) not in _ARITHMETIC:
             return
         node = readers[0]
         yield node
@@ -97,7 +113,7 @@ def _descendants(anchor: gs.Node) -> Iterator[gs.Node]:
 
 def _evaluate(node: gs.Node, x: gs.Tensor, region: dict[int, gs.Node]) -> np.ndarray | None:
     """Compute a node on the grid as a function of x, None where it depends on anything else."""
-    if node.op not in _ARITHMETIC or len(region) > 12:
+    if kind(node) not in _ARITHMETIC or len(region) > 2 * _DEPTH:
         return None
     region[id(node)] = node
     operands = []
@@ -106,14 +122,16 @@ def _evaluate(node: gs.Node, x: gs.Tensor, region: dict[int, gs.Node]) -> np.nda
         if value is None:
             inner = producer(tensor)
             value = None if inner is None else _evaluate(inner, x, region)
-        if value is None or (tensor is not x and constant(tensor) is not None and value.size != 1):
+        elif tensor is not x and value.size != 1:
             return None
-        operands.append(np.asarray(value, np.float64 if node.op != "Where" or value.dtype != bool else bool))
+        if value is None:
+            return None
+        operands.append(np.asarray(value, bool if value.dtype == bool else np.float64).reshape(-1))
     with np.errstate(all="ignore"):
-        return np.asarray(_ARITHMETIC[node.op](*(o.reshape(-1) for o in operands)))
+        return np.asarray(_ARITHMETIC[node.op](*operands))
 
 
-def _closed(region: dict[int, gs.Node], last: gs.Node, outputs: set[int]) -> bool:
+def _closed(region: dict[int, gs.Node], inner: list[gs.Node], outputs: set[int]) -> bool:
     """Whether nothing outside a region reads what is computed inside it."""
-    inner = [node.outputs[0] for node in region.values() if node is not last]
-    return all(id(tensor) not in outputs and all(id(r) in region for r in tensor.outputs) for tensor in inner)
+    tensors = [node.outputs[0] for node in inner]
+    return all(id(tensor) not in outputs and all(id(r) in region for r in tensor.outputs) for tensor in tensors)

@@ -7,7 +7,7 @@ Nodes stand in topological order, and every pass keeps them so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -69,11 +69,10 @@ class Graph:
         return self.tensor_names() | {node.name for node in self.nodes}
 
 
-def unique(wanted: str, taken: Iterable[str]) -> str:
-    """Return `wanted`, with `:1`, `:2`, ... behind it where it is taken."""
-    names = taken if isinstance(taken, (set, frozenset, dict)) else set(taken)
-    name, repeat = wanted, 0
-    while name in names:
+def unique(wanted: str, taken: Container[str], repeat: int = 0) -> str:
+    """Return `wanted`, with `:1`, `:2`, ... behind it where it is taken; `repeat` names are known to be."""
+    name = f"{wanted}:{repeat}" if repeat else wanted
+    while name in taken:
         repeat += 1
         name = f"{wanted}:{repeat}"
     return name

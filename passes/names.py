@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 import onnx
@@ -31,9 +32,12 @@ def name_layers(proto: onnx.ModelProto) -> tuple[list[str], dict[str, Module]]:
     modules: dict[str, Module] = {}
     # Layers choose first: constants and shape arithmetic share torch's scopes with them.
     layers_first = sorted(enumerate(proto.graph.node), key=lambda entry: _is_arithmetic(entry[1], integers))
+    repeats: Counter[str] = Counter()
     for position, node in layers_first:
         metadata = {entry.key: entry.value for entry in node.metadata_props}
-        name = names[position] = unique(_wanted(node, metadata, weights), modules)
+        wanted = _wanted(node, metadata, weights)
+        name = names[position] = unique(wanted, modules, repeats[wanted])
+        repeats[wanted] += 1
         modules[name] = _module(metadata)
     return names, modules
 

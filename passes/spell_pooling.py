@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, constant, edited, keep_inputs, static_shape
+from passes.graph import Graph, claim, constant, edited, keep_inputs, kind, static_shape
 
 
 def spell_pooling(graph: Graph) -> Graph:
@@ -22,10 +20,11 @@ def spell_pooling(graph: Graph) -> Graph:
 
 
 def _spell(graph: Graph) -> bool:
+    taken = graph.names()
     changed = False
     nodes: list[gs.Node] = []
     for node in graph.nodes:
-        new = _respelled(node)
+        new = _respelled(node, taken)
         changed |= new is not None
         nodes += [node] if new is None else new
     if changed:
@@ -33,16 +32,16 @@ def _spell(graph: Graph) -> bool:
     return changed
 
 
-def _respelled(node: gs.Node) -> list[gs.Node] | None:
+def _respelled(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
     shape = static_shape(node.inputs[0]) if node.inputs else None
     if shape is None or len(shape) < 3:
         return None
-    if node.op == "ReduceMean" and _axes(node, len(shape)) == list(range(2, len(shape))):
-        return _mean(node, shape)
-    if node.op == "AveragePool" and _covers(node, shape):
+    if kind(node) == "ReduceMean" and _axes(node, len(shape)) == list(range(2, len(shape))):
+        return _mean(node, shape, taken)
+    if kind(node) == "AveragePool" and _covers(node, shape):
         node.op, node.attrs = "GlobalAveragePool", {}
         return [node]
-    if node.op == "GlobalMaxPool" and None not in shape[2:]:
+    if kind(node) == "GlobalMaxPool" and None not in shape[2:]:
         dims = len(shape) - 2
         ones = {"strides": [1] * dims, "dilations": [1] * dims, "pads": [0] * 2 * dims, "ceil_mode": 0}
         node.op, node.attrs = "MaxPool", {"kernel_shape": list(shape[2:]), **ones}
@@ -58,21 +57,23 @@ def _axes(node: gs.Node, rank: int) -> list[int] | None:
     return None if given is None else sorted(int(axis) % rank for axis in given)
 
 
-def _mean(node: gs.Node, shape: tuple[int | None, ...]) -> list[gs.Node]:
+def _mean(node: gs.Node, shape: tuple[int | None, ...], taken: set[str]) -> list[gs.Node] | None:
     x, result = node.inputs[0], node.outputs[0]
-    keepdims = node.attrs.get("keepdims", 1)
+    flat = not node.attrs.get("keepdims", 1)
+    if flat and shape[1] is None:
+        return None
     node.op, node.attrs = "GlobalAveragePool", {}
     keep_inputs(node, 1)
-    if keepdims:
+    if not flat:
         return [node]
-    pooled = gs.Variable(f"{result.name}/pooled", np.float32, [*x.shape[:2], *[1] * (len(shape) - 2)])
+    name = claim(f"{node.name}.flatten", taken)
+    pooled = gs.Variable(claim(f"{result.name}/pooled", taken), x.dtype, [*x.shape[:2], *[1] * (len(shape) - 2)])
     node.outputs.clear()
     node.outputs.append(pooled)
-    target = gs.Constant(f"{result.name}/shape", np.array([-1, shape[1]], np.int64))
-    return [node, gs.Node("Reshape", f"{node.name}.flatten", {}, [pooled, target], [result])]
+    target = gs.Constant(claim(f"{result.name}/shape", taken), np.array([-1, shape[1]], np.int64))
+    return [node, gs.Node("Reshape", name, {}, [pooled, target], [result])]
 
 
 def _covers(node: gs.Node, shape: tuple[int | None, ...]) -> bool:
-    whole = list(node.attrs.get("kernel_shape", [])) == list(shape[2:]) and None not in shape[2:]
-    windows = math.prod(int(size) for size in node.outputs[0].shape[2:]) if whole else 0
-    return whole and windows == 1 and not any(node.attrs.get("pads", [1]))
+    whole = list(node.attrs["kernel_shape"]) == list(shape[2:]) and not any(node.attrs.get("pads", [1]))
+    return whole and set(node.outputs[0].shape[2:] if node.outputs[0].shape else [0]) == {1}

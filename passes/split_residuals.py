@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, constant, edited, unique
+from passes.graph import Graph, claim, constant, edited, kind, same_shape
 
 
 def split_residuals(graph: Graph) -> Graph:
@@ -22,25 +22,21 @@ def split_residuals(graph: Graph) -> Graph:
 def additions_left(graph: Graph) -> list[Problem]:
     """Return the additions of two tensors that are no residual sum, each with the reason."""
     return [
-        Problem(
-            node.name,
-            node.op,
-            "its operands have different shapes" if _dynamic(node) else "it adds a constant",
-        )
+        Problem(node.name, node.op, _declined(node))
         for node in graph.nodes
-        if node.op == "Add"
+        if kind(node) in ("Add", "Sum") and _declined(node)
     ]
 
 
 def _split(graph: Graph) -> bool:
-    taken = graph.tensor_names() | {node.name for node in graph.nodes}
+    taken = graph.names()
     nodes: list[gs.Node] = []
     changed = False
     for node in graph.nodes:
-        if node.op == "Add" and _is_residual(node):
+        if kind(node) == "Add" and not _declined(node):
             node.op = "Sum"
             changed = True
-        branches = _branches(node, taken) if node.op == "Sum" else []
+        branches = _branches(node, taken) if kind(node) == "Sum" else []
         changed |= bool(branches)
         nodes += [*branches, node]
     if changed:
@@ -48,13 +44,19 @@ def _split(graph: Graph) -> bool:
     return changed
 
 
-def _dynamic(node: gs.Node) -> bool:
-    return all(constant(tensor) is None for tensor in node.inputs)
+def _declined(node: gs.Node) -> str:
+    if any(constant(tensor) is not None for tensor in node.inputs):
+        return "it adds a constant"
+    first = node.inputs[0]
+    if all(same_shape(first, other) for other in node.inputs):
+        return ""
+    return "its operands have the shapes " + " and ".join(_text(tensor) for tensor in node.inputs)
 
 
-def _is_residual(node: gs.Node) -> bool:
-    shapes = [tensor.shape for tensor in node.inputs]
-    return _dynamic(node) and None not in shapes and len({tuple(map(str, shape)) for shape in shapes}) == 1
+def _text(tensor: gs.Tensor) -> str:
+    if tensor.shape is None:
+        return "(unknown)"
+    return "(" + ", ".join("?" if size in (None, "") else str(size) for size in tensor.shape) + ")"
 
 
 def _branches(node: gs.Node, taken: set[str]) -> list[gs.Node]:
@@ -63,9 +65,8 @@ def _branches(node: gs.Node, taken: set[str]) -> list[gs.Node]:
     for index, tensor in enumerate(list(node.inputs)):
         if len(tensor.outputs) < 2 or constant(tensor) is not None:
             continue
-        name = unique(f"{node.name}.branch{index}", taken)
-        branch = gs.Variable(unique(f"{name}.out", taken), tensor.dtype, tensor.shape)
-        taken |= {name, branch.name}
+        name = claim(f"{node.name}.branch{index}", taken)
+        branch = gs.Variable(claim(f"{name}.out", taken), tensor.dtype, tensor.shape)
         node.inputs[index] = branch
         made.append(gs.Node("Identity", name, {}, [tensor], [branch]))
     return made

@@ -39,7 +39,8 @@ class Bottleneck(nn.Module):
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
         identity = x if self.downsample is None else self.downsample(x)
-        return self.relu(out + identity)
+        joined: torch.Tensor = self.relu(out + identity)
+        return joined
 
 
 class ShapesResNet(nn.Module):
@@ -47,6 +48,11 @@ class ShapesResNet(nn.Module):
 
     lrpc_input: ClassVar = {"shape": [3, SIZE, SIZE], "mean": MEAN, "std": STD, "classes": list(CLASSES)}
     """Tells `lrpc export` what pictures the network takes."""
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +75,8 @@ class ShapesResNet(nn.Module):
         """Return the class scores."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(torch.flatten(self.avgpool(x), 1))
+        scores: torch.Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
+        return scores
 
 
 def shapes_resnet() -> ShapesResNet:

@@ -64,7 +64,7 @@ def _epoch(network: nn.Module, images: np.ndarray, targets: torch.Tensor, order:
         x = augmented(normalised(images[chosen.numpy()])).contiguous(memory_format=torch.channels_last)
         loss = nn.functional.cross_entropy(network(x), targets[chosen], label_smoothing=0.05)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         total += float(loss.detach())
@@ -91,7 +91,9 @@ def main() -> None:
     torch.set_num_threads(2)
     network, report = train(options.epochs)
     report |= {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-    torch.save({k: v.contiguous() for k, v in network.state_dict().items()}, options.out / "shapes.pt")
+    weights = options.out / "shapes.pt"
+    torch.save({k: v.contiguous() for k, v in network.state_dict().items()}, weights)
+    report["state_dict_bytes"] = weights.stat().st_size
     (options.out / "training.json").write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
 

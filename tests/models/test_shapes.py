@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import lrpc
+from models.shapes import dataset
 from models.shapes.dataset import CLASSES, batch, draw
 from models.shapes.network import shapes_resnet
 from models.shapes.train import TEST_SEED, normalised
@@ -49,6 +50,31 @@ def test_the_mask_is_where_the_object_is(pictures):
         assert 60 < mask.sum() < 1500
         inside, outside = image[mask].astype(float), image[~mask].astype(float)
         assert np.abs(np.median(inside, axis=0) - np.median(outside, axis=0)).mean() > 15
+
+
+@pytest.fixture(scope="module")
+def without_object(pictures):
+    """The same pictures, drawn from the same random numbers, with nothing where the object was."""
+    coverage = dataset._coverage
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "_coverage", lambda rng, name: 0 * coverage(rng, name))
+        return batch(TEST_SEED, 0, len(pictures[0]))[0]
+
+
+def test_the_object_changes_the_picture_inside_its_mask_only(pictures, without_object):
+    """Every masked pixel changes; beyond three pixels none does (a crescent's tips cover less than half a pixel)."""
+    for image, empty, mask in zip(pictures[0], without_object, pictures[1], strict=True):
+        changed = (image != empty).any(axis=-1)
+        padded = np.pad(mask, 3)
+        reach = np.any([padded[i : i + 64, j : j + 64] for i in range(7) for j in range(7)], axis=0)
+        assert changed[mask].all()
+        assert np.count_nonzero(changed & ~reach) == 0
+
+
+def test_without_the_object_nothing_tells_its_class(network, pictures, without_object):
+    with torch.no_grad():
+        hits = network(normalised(without_object)).argmax(dim=1).numpy() == pictures[2]
+    assert hits.mean() < 0.2
 
 
 def test_the_trained_network_classifies_new_pictures(network, pictures):

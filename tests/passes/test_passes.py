@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from passes.graph import Graph
 from passes.load import load
@@ -81,20 +81,20 @@ CASES = {
         "spell_attributes", [node("ConvTranspose", "x w", "y", output_shape=[8, 9], strides=[2, 2])],
         {"w": normal(2, 3, 3, 3)}, (2, 4, 4), (3, 8, 9), ["ConvTranspose"],
     ),
-    "MatMul and Add become Gemm": (
+    "MatMul becomes Gemm": (
         "recognise_dense", [node("MatMul", "x w", "a"), node("Add", "a b", "y")],
-        {"w": normal(4, 3), "b": normal(3)}, (4,), (3,), ["Gemm"],
+        {"w": normal(4, 3), "b": normal(3)}, (4,), (3,), ["Gemm", "Add"],
     ),
     "a MatMul of rank 3 becomes Gemm between reshapes": (
         "recognise_dense", [node("MatMul", "x w", "a"), node("Add", "b a", "y")],
-        {"w": normal(4, 3), "b": normal(3)}, (5, 4), (5, 3), ["Reshape", "Gemm", "Reshape"],
+        {"w": normal(4, 3), "b": normal(3)}, (5, 4), (5, 3), ["Reshape", "Gemm", "Reshape", "Add"],
     ),
     "scales of Gemm move into its constants": (
         "recognise_dense", [node("Gemm", "x w b", "y", alpha=0.5, beta=2.0)],
         {"w": normal(4, 3), "b": normal(3)}, (4,), (3,), ["Gemm"],
     ),
     "a shift per channel becomes the bias": (
-        "recognise_dense", [node("Conv", "x w", "a"), node("Add", "a b", "y")],
+        "merge_biases", [node("Conv", "x w", "a"), node("Add", "a b", "y")],
         {"w": normal(3, 2, 1, 1), "b": normal(1, 3, 1, 1)}, (2, 4, 4), (3, 4, 4), ["Conv"],
     ),
     "BatchNorm folds into Conv": (
@@ -153,6 +153,155 @@ CASES = {
         [node("Erf", "x", "b"), node("Add", "b one", "c"), node("Mul", "half c", "d"), node("Mul", "x d", "y")],
         {"one": np.float32(1), "half": np.float32(0.5)}, (9,), (9,), ["Erf", "Add", "Mul", "Mul"],
     ),
+    "a cast of a constant to the type of another is folded": (
+        "fold_constants", [node("CastLike", "k x", "c"), node("Mul", "x c", "y")], {"k": np.array(2)}, (4,), (4,), ["Mul"],
+    ),
+    "a static part of a dynamic shape is folded": (
+        "fold_constants",
+        [node("Shape", "x", "s"), node("Gather", "s one", "n", axis=0), node("Cast", "n", "f", to=1), node("Mul", "x f", "y")],
+        {"one": np.array(1)}, (4,), (4,), ["Mul"],
+    ),
+    "a computed batch size stays": (
+        "fold_constants",
+        [node("Shape", "x", "s"), node("Gather", "s zero", "n", axis=0), node("Cast", "n", "f", to=1), node("Mul", "x f", "y")],
+        {"zero": np.array(0)}, (4,), (4,), ["Shape", "Gather", "Cast", "Mul"],
+    ),
+    "an Expand along the batch gets a constant target": (
+        "fold_constants",
+        [
+            node("Shape", "x", "s", start=0, end=1), node("Concat", "s rest", "t", axis=0), node("Expand", "x t", "y"),
+        ],
+        {"rest": np.array([3, 5])}, (3, 1), (3, 5), ["Expand"],
+    ),
+    "a Resize to a computed size resizes its static axes": (
+        "fold_constants",
+        [
+            node("Shape", "x", "s", start=0, end=2), node("Concat", "s rest", "t", axis=0),
+            helper.make_node("Resize", ["x", "", "", "t"], ["y"], name="resize", mode="linear"),
+        ],
+        {"rest": np.array([6, 7])}, (2, 4, 5), (2, 6, 7), ["Resize"],
+    ),
+    "what would make the file grow by more than 1 MB stays": (
+        "fold_constants", [node("Expand", "one shape", "c"), node("Mul", "x c", "y")],
+        {"one": np.float32([1]), "shape": np.array([600, 512])}, (600, 512), (600, 512), ["Expand", "Mul"],
+    ),
+    "a large literal and its transpose are folded": (
+        "fold_constants",
+        [node("Constant", "", "c", value=numpy_helper.from_array(normal(512, 600))), node("Transpose", "c", "t"), node("MatMul", "x t", "y")],
+        {}, (600,), (512,), ["MatMul"],
+    ),
+    "pools, resizes and slices that change nothing vanish": (
+        "drop_noops",
+        [
+            node("Slice", "x zero end axis", "c"), node("MaxPool", "c", "a", kernel_shape=[1, 1]), helper.make_node("Resize", ["a", "", "ones"], ["b"], name="r"),
+            node("Relu", "b", "y"),
+        ],
+        {"ones": np.ones(4, np.float32), "zero": np.array([0]), "end": np.array([99]), "axis": np.array([2])},
+        (2, 3, 3), (2, 3, 3), ["Relu"],
+    ),
+    "an addition of 0 that widens stays": (
+        "drop_noops", [node("Add", "x zero", "y")], {"zero": np.zeros((3, 1), np.float32)}, (1,), (1,), ["Add"],
+    ),
+    "between input and output a no-op stays": ("drop_noops", [node("Identity", "x", "y")], {}, (4,), (4,), ["Identity"]),
+    "the branch of a fan-out stays": (
+        "drop_noops", [node("Relu", "x", "r"), node("Identity", "r", "i"), node("Neg", "r", "n"), node("Sum", "n i", "y")],
+        {}, (4,), (4,), ["Relu", "Identity", "Neg", "Sum"],
+    ),
+    "lower same padding is spelled out": (
+        "spell_attributes", [node("Conv", "x w", "y", auto_pad="SAME_LOWER", strides=[2, 1])],
+        {"w": normal(3, 2, 4, 3)}, (2, 6, 7), (3, 3, 7), ["Conv"],
+    ),
+    "same padding of pools is spelled out": (
+        "spell_attributes",
+        [node("MaxPool", "x", "a", kernel_shape=[3, 2], auto_pad="SAME_UPPER"), node("AveragePool", "a", "y", kernel_shape=[2, 2], auto_pad="SAME_LOWER", strides=[2, 2])],
+        {}, (2, 6, 7), (2, 3, 4), ["MaxPool", "AveragePool"],
+    ),
+    "same padding of a transposed convolution is spelled out": (
+        "spell_attributes", [node("ConvTranspose", "x w", "y", auto_pad="SAME_UPPER", strides=[2, 3])],
+        {"w": normal(2, 3, 3, 4)}, (2, 4, 4), (3, 8, 12), ["ConvTranspose"],
+    ),
+    "an output_shape beyond the full size becomes output_padding": (
+        "spell_attributes", [node("ConvTranspose", "x w", "y", output_shape=[10, 9], strides=[2, 2])],
+        {"w": normal(2, 3, 3, 3)}, (2, 4, 4), (3, 10, 9), ["ConvTranspose"],
+    ),
+    "padding of chosen axes becomes padding of all": (
+        "spell_attributes", [helper.make_node("Pad", ["x", "p", "", "axes"], ["y"], name="pad")],
+        {"p": np.array([1, 2, 0, 3]), "axes": np.array([-1, 2])}, (2, 4, 4), (2, 9, 5), ["Pad"],
+    ),
+    "a dense layer along the last axis of a picture": (
+        "recognise_dense", [node("MatMul", "x w", "y")],
+        {"w": normal(4, 3)}, (2, 5, 4), (2, 5, 3), ["Reshape", "Gemm", "Reshape"],
+    ),
+    "two computed operands stay a MatMul": (
+        "recognise_dense", [node("Relu", "x", "a"), node("MatMul", "x a", "y")], {}, (4, 4), (4, 4), ["Relu", "MatMul"],
+    ),
+    "a bias of one row is spelled as one value per output": (
+        "recognise_dense", [node("Gemm", "x w b", "y")], {"w": normal(4, 3), "b": normal(1, 3)}, (4,), (3,), ["Gemm"],
+    ),
+    "a shift behind a reshaped Gemm becomes its bias": (
+        "merge_biases",
+        [node("Reshape", "x rows", "a"), node("Gemm", "a w b", "c"), node("Reshape", "c back", "d"), node("Add", "s d", "y")],
+        {"rows": np.array([-1, 4]), "w": normal(4, 3), "b": normal(3), "back": np.array([-1, 5, 3]), "s": normal(3)},
+        (5, 4), (5, 3), ["Reshape", "Gemm", "Reshape"],
+    ),
+    "a shift that differs from place to place stays": (
+        "merge_biases", [node("Conv", "x w", "a"), node("Add", "a b", "y")],
+        {"w": normal(3, 2, 1, 1), "b": normal(3, 4, 4)}, (2, 4, 4), (3, 4, 4), ["Conv", "Add"],
+    ),
+    "a shift of a result that others read stays": (
+        "merge_biases", [node("Conv", "x w", "a"), node("Add", "a b", "c"), node("Mul", "a c", "y")],
+        {"w": normal(3, 2, 1, 1), "b": normal(3, 1, 1)}, (2, 4, 4), (3, 4, 4), ["Conv", "Add", "Mul"],
+    ),
+    "BatchNorm behind a Gemm with a bias per row stays": (
+        "fold_batchnorm", [node("Gemm", "x w b", "a"), node("BatchNormalization", f"a {NORM}", "y")],
+        {"w": normal(4, 3), "b": normal(3, 1), **norm_parameters(3)}, (4,), (3,), ["Gemm", "BatchNormalization"],
+    ),
+    "BatchNorm behind a Gemm with scales stays": (
+        "fold_batchnorm", [node("Gemm", "x w b", "a", beta=2.0), node("BatchNormalization", f"a {NORM}", "y")],
+        {"w": normal(4, 3), "b": normal(3), **norm_parameters(3)}, (4,), (3,), ["Gemm", "BatchNormalization"],
+    ),
+    "a global max pool is a pool with one window": (
+        "spell_pooling", [node("GlobalMaxPool", "x", "y")], {}, (4, 3, 5), (4, 1, 1), ["MaxPool"],
+    ),
+    "a window with pads is no global pool": (
+        "spell_pooling", [node("AveragePool", "x", "y", kernel_shape=[3, 5], pads=[1, 0, 1, 0], strides=[4, 1])],
+        {}, (4, 3, 5), (4, 1, 1), ["AveragePool"],
+    ),
+    "a tensor added to itself has two branches": (
+        "split_residuals", [node("Relu", "x", "a"), node("Add", "a a", "y")], {}, (4,), (4,),
+        ["Relu", "Identity", "Identity", "Sum"],
+    ),
+    "an addition of a constant stays": (
+        "split_residuals", [node("Add", "x c", "y")], {"c": normal(4)}, (4,), (4,), ["Add"],
+    ),
+    "gelu by tanh": (
+        "fuse_activations",
+        [
+            node("Pow", "x three", "a"), node("Mul", "k a", "b"), node("Add", "x b", "c"), node("Mul", "c r", "d"),
+            node("Tanh", "d", "e"), node("Add", "one e", "f"), node("Mul", "x f", "g"), node("Mul", "g half", "y"),
+        ],
+        {
+            "three": np.float32(3), "k": np.float32(0.044715), "r": np.float32((2 / np.pi) ** 0.5), "one": np.float32(1),
+            "half": np.float32(0.5),
+        },
+        (9,), (9,), ["Gelu"],
+    ),
+    "softplus above a threshold": (
+        "fuse_activations",
+        [
+            node("Softplus", "x", "a"), node("Div", "a one", "b"), node("Greater", "x limit", "c"), node("Where", "c x b", "y"),
+        ],
+        {"one": np.float32(1), "limit": np.float32(20)}, (9,), (9,), ["Softplus"],
+    ),
+    "gelu whose inner value others read stays": (
+        "fuse_activations",
+        [
+            node("Div", "x r", "a"), node("Erf", "a", "b"), node("Add", "b one", "c"), node("Mul", "half c", "d"),
+            node("Mul", "x d", "e"), node("Mul", "e c", "y"),
+        ],
+        {"r": np.float32(2**0.5), "one": np.float32(1), "half": np.float32(0.5)}, (9,), (9,),
+        ["Div", "Erf", "Add", "Mul", "Mul", "Mul"],
+    ),
 }  # fmt: skip
 
 
@@ -163,7 +312,7 @@ def before(nodes, weights, shape, result) -> Graph:
 @pytest.mark.parametrize(("name", "nodes", "weights", "shape", "result", "ops"), CASES.values(), ids=CASES)
 def test_a_pass_gives_what_it_says_and_keeps_the_function(name, nodes, weights, shape, result, ops):
     graph = before(nodes, weights, shape, result)
-    if name in ("fold_batchnorm", "spell_pooling"):  # they need spelled attributes
+    if name in ("fold_batchnorm", "spell_pooling", "merge_biases"):  # they need spelled attributes
         graph = STEPS["spell_attributes"].run(graph)
     text = to_proto(graph).SerializeToString(deterministic=True)
     after = STEPS[name].run(graph)
@@ -214,9 +363,80 @@ def test_a_weight_that_two_layers_share_is_folded_for_one_of_them_only():
     assert len({n.inputs[1].name for n in canonical.nodes}) == 2
 
 
-def test_a_chain_of_2000_layers_is_canonized():
-    nodes = [node("Relu", "x" if i == 0 else f"t{i - 1}", "y" if i == 1999 else f"t{i}") for i in range(2000)]
-    assert len(canonize(before(nodes, {}, (4,), (4,))).nodes) == 2000
+@pytest.mark.parametrize("op", ["Relu", "Erf", "Identity", "Add"])
+def test_a_chain_of_2000_layers_is_canonized(op):
+    operands = "{} one" if op == "Add" else "{}"
+    nodes = [
+        helper.make_node(
+            op, operands.format(f"t{i - 1}" if i else "x").split(), ["y" if i == 1999 else f"t{i}"], name="layer"
+        )
+        for i in range(2000)
+    ]
+    graph = canonize(before(nodes, {"one": np.float32(1)}, (4,), (4,)))
+    assert len(graph.nodes) == (1 if op == "Identity" else 2000)
+    assert graph.nodes[-1].name in ("layer", "layer:1999")
+
+
+def test_what_one_pass_makes_possible_for_an_earlier_one_is_done_too():
+    nodes = [node("Conv", "x w", "a"), node("BatchNormalization", f"a {NORM}", "b"), node("Add", "b s", "y")]
+    graph = before(nodes, {"w": normal(4, 4, 1, 1), "s": normal(4, 1, 1), **norm_parameters(4)}, (4, 3, 3), (4, 3, 3))
+    lines: list[str] = []
+    canonical = canonize(graph, report=lines.append, check=True)
+    assert [n.op for n in canonical.nodes] == ["Conv"]
+    assert canonize(canonical) is canonical
+    assert lines[-1] == "merge_biases      2 -> 1 nodes"
+    x = normal(2, 4, 3, 3)
+    np.testing.assert_allclose(run(canonical, x)[0], run(graph, x)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_folded_constants_are_named_after_their_layer():
+    nodes = [
+        helper.make_node("Conv", ["x", "conv1.weight", "val_6"], ["a"]),
+        node("BatchNormalization", f"a {NORM}", "y"),
+    ]
+    weights = {"conv1.weight": normal(4, 4, 1, 1), "val_6": normal(4), **norm_parameters(4)}
+    (conv,) = canonize(before(nodes, weights, (4, 3, 3), (4, 3, 3))).nodes
+    assert [conv.name, *(t.name for t in conv.inputs[1:])] == ["conv1", "conv1.weight", "conv1.bias"]
+
+
+DECLINED = {
+    "shapes": (
+        [node("ReduceMax", "x axes", "a", keepdims=1), node("Add", "x a", "y")], {"axes": np.array([1])}, (4,), (4,),
+        "  declined add_y (Add): its operands have the shapes (batch, 4) and (batch, 1)",
+    ),
+    "two operands": (
+        [node("Relu", "x", "a"), node("MatMul", "x a", "y")], {}, (4, 4), (4, 4),
+        "  declined matmul_y (MatMul): both operands depend on the input",
+    ),
+    "transposed input": (
+        [node("Gemm", "x w", "y", transA=1)], {"w": normal(3, 3)}, None, None,
+        "  declined gemm_y (Gemm): its input is transposed",
+    ),
+    "shared result": (
+        [node("Conv", "x w", "a"), node("BatchNormalization", f"a {NORM}", "b"), node("Mul", "a b", "y")],
+        {"w": normal(4, 2, 1, 1), **norm_parameters(4)}, (2, 3, 3), (4, 3, 3),
+        "  declined batchnormalization_b (BatchNormalization): the result of conv_a is read by others too",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "weights", "shape", "result", "line"), DECLINED.values(), ids=DECLINED)
+def test_the_reason_of_a_decline_is_told(nodes, weights, shape, result, line):
+    if shape is None:
+        graph = load(model(nodes, weights, {"x": [3, "n"]}, {"y": ["n", 3]}))
+    else:
+        graph = before(nodes, weights, shape, result)
+    lines: list[str] = []
+    canonize(graph, report=lines.append)
+    assert [entry for entry in lines if "declined" in entry] == [line]
+
+
+def test_automatic_padding_of_a_dynamic_size_is_declined():
+    nodes = [node("Conv", "x w", "y", auto_pad="SAME_UPPER", strides=[2, 2])]
+    graph = load(model(nodes, {"w": normal(3, 2, 3, 3)}, {"x": ["n", 2, "h", "v"]}, {"y": ["n", 3, "p", "q"]}))
+    lines: list[str] = []
+    assert canonize(graph, report=lines.append).nodes[0].attrs["auto_pad"] == "SAME_UPPER"
+    assert "so its automatic padding is not known" in lines[-1]
 
 
 def test_old_opsets_are_upgraded_and_give_the_same():

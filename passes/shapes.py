@@ -1,0 +1,66 @@
+"""Every shape of a model that can be known before it runs."""
+
+from __future__ import annotations
+
+import onnx
+import onnx.shape_inference
+
+_INVENTED = "unk__"
+"""How shape inference, and some exporters, name an axis of which they know nothing."""
+
+
+def name_dynamic_axes(proto: onnx.ModelProto) -> None:
+    """Give each axis of the inputs that has no size a name, in place, so that inference can follow it."""
+    for value in proto.graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if not dim.dim_param and dim.dim_value <= 0:
+                dim.dim_param = "batch" if axis == 0 else f"{value.name}_axis{axis}"
+    for value in proto.graph.output:
+        for dim in value.type.tensor_type.shape.dim:
+            if not dim.dim_param and dim.dim_value <= 0:
+                dim.Clear()
+
+
+def with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with inferred shapes.
+
+    What the file says of inner tensors counts only where inference knows nothing: exporters give each
+    of them its own name for one and the same dynamic axis.
+    """
+    stated = {value.name: value for value in proto.graph.value_info}
+    bare = onnx.ModelProto()
+    bare.CopyFrom(proto)
+    del bare.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
+    told = _told(inferred.graph, stated)
+    if not told:
+        return inferred
+    bare.graph.value_info.extend(told)
+    return onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
+
+
+def _told(graph: onnx.GraphProto, stated: dict[str, onnx.ValueInfoProto]) -> list[onnx.ValueInfoProto]:
+    """Return what the file states and inference does not know, each with all that is known of it."""
+    symbols = {dim.dim_param for value in graph.input for dim in value.type.tensor_type.shape.dim}
+    inferred = {value.name: value for value in graph.value_info}
+    told = []
+    for name, value in stated.items():
+        ours, theirs = inferred.get(name, value).type.tensor_type, value.type.tensor_type
+        if name not in inferred or (theirs.HasField("shape") and not ours.HasField("shape")):
+            told.append(value)
+            continue
+        axes = list(zip(ours.shape.dim, theirs.shape.dim, strict=False))
+        better = [(dim, other) for dim, other in axes if _unknown(dim) and _useful(other, symbols)]
+        for dim, other in better:
+            dim.CopyFrom(other)
+        if better:
+            told.append(inferred[name])
+    return told
+
+
+def _unknown(dim: onnx.TensorShapeProto.Dimension) -> bool:
+    return not dim.HasField("dim_value") and (not dim.dim_param or dim.dim_param.startswith(_INVENTED))
+
+
+def _useful(dim: onnx.TensorShapeProto.Dimension, symbols: set[str]) -> bool:
+    return dim.dim_value > 0 or (bool(dim.dim_param) and dim.dim_param in symbols)
