@@ -36,6 +36,11 @@ class Neg:
 
 
 @dataclass(frozen=True)
+class Abs:
+    """|v|."""
+
+
+@dataclass(frozen=True)
 class Zero:
     """0."""
 
@@ -60,8 +65,8 @@ class Boost:
     part: Pos | Neg
 
 
-Mod = Keep | Pos | Neg | Zero | Square | Fill | Boost
-KEEP, POS, NEG, ZERO, SQUARE, ONE = Keep(), Pos(), Neg(), Zero(), Square(), Fill(1.0)
+Mod = Keep | Pos | Neg | Abs | Zero | Square | Fill | Boost
+KEEP, POS, NEG, ABS, ZERO, SQUARE, ONE = Keep(), Pos(), Neg(), Abs(), Zero(), Square(), Fill(1.0)
 
 # --- the algebra -----------------------------------------------------------------------------------
 
@@ -104,11 +109,16 @@ class Share:
 
 @dataclass(frozen=True)
 class Rule:
-    """A linear rule. `text` is how it prints and parses again; equality is that of the algebra."""
+    """A linear rule. `text` is how it prints and parses again; equality is that of the algebra.
+
+    share_bias: what the bias earns in a share, b' * gate * R / st(d), is handed to the inputs in equal
+    parts, instead of being absorbed.
+    """
 
     text: str = field(compare=False)
     shares: tuple[Share, ...]
     stabilizer: Stabilizer
+    share_bias: bool = False
 
     def __str__(self) -> str:
         return self.text
@@ -139,6 +149,14 @@ class Copy:
 
     def __str__(self) -> str:
         return "copy"
+
+
+@dataclass(frozen=True)
+class BodyOnly:
+    """A residual sum hands its relevance to its body, the branch with the most layers, and none to the shortcut."""
+
+    def __str__(self) -> str:
+        return "body_only"
 
 
 @dataclass(frozen=True)
@@ -175,4 +193,6 @@ class ReluBetaSmooth:
         return f"relu_beta_smooth({self.beta:g})"
 
 
-Behaviour = Rule | Pass | Gradient | Copy | WinnerTakeAll | ReluDeconvNet | ReluGuidedBackprop | ReluBetaSmooth
+Behaviour = (
+    Rule | Pass | Gradient | Copy | BodyOnly | WinnerTakeAll | ReluDeconvNet | ReluGuidedBackprop | ReluBetaSmooth
+)

@@ -13,7 +13,7 @@ import onnx
 import lrpc
 from lrpc import composites
 from lrpc.bundle import FORMAT, Manifest, save_bundle, save_single_file
-from lrpc.composites import Composite
+from lrpc.composite import Composite
 from lrpc.image import InputSpec
 from lrpc.lower import explain_graph, forward_graph, relevance_graph
 from lrpc.plan import Overrides, Plan, assign

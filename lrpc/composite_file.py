@@ -12,6 +12,7 @@ rule = "z_box(low=-2.1, high=2.6)"
 [[rule]]
 layer = "layer4.*"               # a case-sensitive glob over layer names
 index = [0, 40]                  # first and last place in the plan, inclusive
+leaf = [17, 30]                  # likewise among torch's leaf modules
 rule = "gamma(0.1)"
 """
 
@@ -22,13 +23,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lrpc.composites import COMPOSITES, Composite, Entry
+from lrpc.composite import Composite, Entry
+from lrpc.composites import COMPOSITES
 from lrpc.kinds import Kind
 from lrpc.rule_text import parse_rule
 from passes.errors import LrpcError
 
 _TOP_KEYS = {"name", "base", "parameters", "rule"}
-_RULE_KEYS = {"rule", "kind", "op", "layer", "first", "index"}
+_RULE_KEYS = {"rule", "kind", "op", "layer", "first", "index", "leaf"}
 
 
 def composite_from_toml(path: str | Path) -> Composite:
@@ -71,9 +73,6 @@ def _entry(item: Mapping[str, Any], place: str) -> Entry:
     _check_keys(item, _RULE_KEYS, place)
     if "rule" not in item:
         raise ValueError(f"{place} has no key 'rule'")
-    index = item.get("index")
-    if index is not None and not (isinstance(index, list) and len(index) == 2):
-        raise ValueError(f"{place}: index is [first, last], not {index!r}")
     kinds = tuple(_kind(name, place) for name in _listed(item.get("kind", [])))
     if item.get("first") and not kinds:
         raise ValueError(f"{place}: first = true needs a kind")
@@ -83,8 +82,18 @@ def _entry(item: Mapping[str, Any], place: str) -> Entry:
         ops=tuple(_listed(item.get("op", []))),
         pattern=item.get("layer", "*"),
         first=bool(item.get("first", False)),
-        index=(int(index[0]), int(index[1])) if index else None,
+        index=_limits(item, "index", place),
+        leaf=_limits(item, "leaf", place),
     )
+
+
+def _limits(item: Mapping[str, Any], key: str, place: str) -> tuple[int, int] | None:
+    limits = item.get(key)
+    if limits is None:
+        return None
+    if not isinstance(limits, list) or len(limits) != 2 or not all(isinstance(limit, int) for limit in limits):
+        raise ValueError(f"{place}: {key} is [first, last], not {limits!r}")
+    return limits[0], limits[1]
 
 
 def _kind(name: str, place: str) -> Kind:

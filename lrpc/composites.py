@@ -1,80 +1,31 @@
-"""Composites: which layer gets which rule, as an ordered list in which the first match wins.
+"""The built-in composites: zennit's, with its names, parameters and defaults, and two more.
 
-The built-in ones carry zennit's names, parameters and defaults, and read exactly as zennit's do:
-https://zennit.readthedocs.io (zennit.composites).
+https://zennit.readthedocs.io (zennit.composites). Parameters that many share:
+
+epsilon: the stabilizer of dense layers; stabilizer: of all other rules; sum_stabilizer: of residual sums, if
+it is another one.  Each is a `Stabilizer`, its epsilon (default 1e-6), or its text.
+zero_params: "bias" sets biases to zero.  share_bias: what a bias earns is handed to the inputs in equal parts.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
-from typing import Any, ParamSpec
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ParamSpec
 
 from lrpc import rules
+from lrpc.composite import LAST, Composite, Entry
 from lrpc.kinds import LINEAR, Kind
 from lrpc.rules import Behaviour, Bound, Epsilon, ZeroParams
 
+__all__ = ["COMPOSITES", "Composite", "Entry"]
+
 P = ParamSpec("P")
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a composite: all its conditions must hold for the rule to apply.
-
-    kinds: any of these kinds (empty: every kind).  ops: any of these ONNX ops (empty: every op).
-    pattern: a case-sensitive glob over the layer's name.
-    first: only the first layer of these kinds, in torch's registration order where the model file
-    tells it, else in execution order.
-    index: first and last place in the plan, inclusive.
-    """
-
-    rule: Behaviour
-    kinds: tuple[Kind, ...] = ()
-    ops: tuple[str, ...] = ()
-    pattern: str = "*"
-    first: bool = False
-    index: tuple[int, int] | None = None
-    origin: str = ""
-
-    def matches(self, layer: str, op: str, kind: Kind, position: int, is_first: bool) -> bool:
-        """Whether this entry applies to a layer at a place in the plan."""
-        return (
-            (not self.kinds or kind in self.kinds)
-            and (not self.ops or op in self.ops)
-            and (not self.first or is_first)
-            and (self.index is None or self.index[0] <= position <= self.index[1])
-            and fnmatchcase(layer, self.pattern)
-        )
-
-    @property
-    def is_sweeping(self) -> bool:
-        """Whether it names layers by a wildcard alone: then it is for those that its rule fits."""
-        wild = self.pattern != "*" and any(character in self.pattern for character in "*?[")
-        return wild and not self.kinds and not self.ops
-
-    @property
-    def why(self) -> str:
-        """The conditions in words, for the plan."""
-        parts = [("first " if self.first else "") + " or ".join((*self.kinds, *self.ops))]
-        parts += [f"layer {self.pattern}"] if self.pattern != "*" else []
-        parts += [f"index {self.index[0]} to {self.index[1]}"] if self.index else []
-        return self.origin or ", ".join(filter(None, parts)) or "every layer"
-
-
-@dataclass(frozen=True)
-class Composite:
-    """A named, ordered list of entries; a layer that none matches is an error, never a default."""
-
-    name: str
-    entries: tuple[Entry, ...]
-    parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    """What a built-in composite was called with, for a reference that builds its own."""
-
-    def __str__(self) -> str:
-        return self.name
+TUTORIAL_EPSILON = "eps=0.25,floor=1e-9,scale=rms,unsigned"
+"""The lrp-tutorial's heuristic: z + 0.25 * rms(z) + 1e-9."""
 
 
 def _recorded(constructor: Callable[P, Composite]) -> Callable[P, Composite]:
@@ -94,29 +45,32 @@ _MOVES = (
 )
 
 
-def _base(stabilizer: Epsilon) -> tuple[Entry, ...]:
-    """What all of zennit's LRP composites do with layers that have no weight."""
+def _base(sums: Behaviour, pools: Behaviour) -> tuple[Entry, ...]:
+    """What the LRP composites do with layers that have no weight."""
     return (
         Entry(rules.Pass(), (Kind.ACTIVATION,)),
-        Entry(rules.norm(stabilizer), (Kind.SUM,)),
-        Entry(rules.norm(stabilizer), (Kind.AVERAGE_POOL,)),
+        Entry(sums, (Kind.SUM,)),
+        Entry(pools, (Kind.AVERAGE_POOL,)),
         Entry(rules.Pass(), (Kind.BATCH_NORM,)),
         *_MOVES,
     )
 
 
-def _epsilon_composite(
+def _norms(stabilizer: Epsilon, sum_stabilizer: Epsilon | None) -> tuple[Behaviour, Behaviour]:
+    """Return zennit's rules for sums and for average pools."""
+    return rules.norm(stabilizer if sum_stabilizer is None else sum_stabilizer), rules.norm(stabilizer)
+
+
+def _composite(
     name: str,
     convolution: Behaviour,
-    epsilon: Epsilon,
-    stabilizer: Epsilon,
-    zero_params: ZeroParams,
+    dense: Behaviour,
+    bare: tuple[Behaviour, Behaviour],
     first: tuple[Entry, ...] = (),
 ) -> Composite:
-    """Build the shape they share: first layer, one rule for convolutions, Epsilon for dense layers."""
-    dense = rules.epsilon(epsilon, zero_params)
+    """Build the shape they share: the first layer, one rule for convolutions, one for dense layers."""
     layers = (Entry(convolution, (Kind.CONVOLUTION,)), Entry(dense, (Kind.DENSE,)))
-    return Composite(name, (*first, *_base(stabilizer), *layers))
+    return Composite(name, (*first, *_base(*bare), *layers))
 
 
 @_recorded
@@ -127,65 +81,142 @@ def epsilon_gamma_box(
     gamma: float = 0.25,
     stabilizer: Epsilon = 1e-6,
     zero_params: ZeroParams = None,
+    sum_stabilizer: Epsilon | None = None,
+    share_bias: bool = False,
 ) -> Composite:
     """ZBox for the first convolution, Gamma for the others, Epsilon for dense layers.
 
     low, high: the input's range after normalisation, a number or one per channel.
     """
-    box = rules.z_box(low, high, stabilizer, zero_params)
-    convolution = rules.gamma(gamma, stabilizer, zero_params)
-    first = (Entry(box, (Kind.CONVOLUTION,), first=True),)
-    return _epsilon_composite("epsilon_gamma_box", convolution, epsilon, stabilizer, zero_params, first)
+    first = (Entry(rules.z_box(low, high, stabilizer, zero_params), (Kind.CONVOLUTION,), first=True),)
+    convolution = rules.gamma(gamma, stabilizer, zero_params, share_bias=share_bias)
+    dense = rules.epsilon(epsilon, zero_params, share_bias)
+    return _composite("epsilon_gamma_box", convolution, dense, _norms(stabilizer, sum_stabilizer), first)
 
 
 @_recorded
-def epsilon_plus(epsilon: Epsilon = 1e-6, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Composite:
+def epsilon_plus(
+    epsilon: Epsilon = 1e-6,
+    stabilizer: Epsilon = 1e-6,
+    zero_params: ZeroParams = None,
+    sum_stabilizer: Epsilon | None = None,
+    share_bias: bool = False,
+) -> Composite:
     """ZPlus for convolutions, Epsilon for dense layers."""
-    convolution = rules.z_plus(stabilizer, zero_params)
-    return _epsilon_composite("epsilon_plus", convolution, epsilon, stabilizer, zero_params)
+    convolution = rules.z_plus(stabilizer, zero_params, share_bias)
+    dense = rules.epsilon(epsilon, zero_params, share_bias)
+    return _composite("epsilon_plus", convolution, dense, _norms(stabilizer, sum_stabilizer))
 
 
 @_recorded
-def epsilon_plus_flat(epsilon: Epsilon = 1e-6, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Composite:
+def epsilon_plus_flat(
+    epsilon: Epsilon = 1e-6,
+    stabilizer: Epsilon = 1e-6,
+    zero_params: ZeroParams = None,
+    sum_stabilizer: Epsilon | None = None,
+    share_bias: bool = False,
+) -> Composite:
     """Flat for the first layer with a weight, ZPlus for other convolutions, Epsilon for dense layers."""
-    convolution = rules.z_plus(stabilizer, zero_params)
     first = (Entry(rules.flat(stabilizer, zero_params), LINEAR, first=True),)
-    return _epsilon_composite("epsilon_plus_flat", convolution, epsilon, stabilizer, zero_params, first)
+    convolution = rules.z_plus(stabilizer, zero_params, share_bias)
+    dense = rules.epsilon(epsilon, zero_params, share_bias)
+    return _composite("epsilon_plus_flat", convolution, dense, _norms(stabilizer, sum_stabilizer), first)
 
 
 @_recorded
 def epsilon_alpha2_beta1(
-    epsilon: Epsilon = 1e-6, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None
+    epsilon: Epsilon = 1e-6,
+    stabilizer: Epsilon = 1e-6,
+    zero_params: ZeroParams = None,
+    sum_stabilizer: Epsilon | None = None,
+    share_bias: bool = False,
 ) -> Composite:
     """AlphaBeta(2, 1) for convolutions, Epsilon for dense layers."""
-    convolution = rules.alpha_beta(2.0, 1.0, stabilizer, zero_params)
-    return _epsilon_composite("epsilon_alpha2_beta1", convolution, epsilon, stabilizer, zero_params)
+    convolution = rules.alpha_beta(2.0, 1.0, stabilizer, zero_params, share_bias)
+    dense = rules.epsilon(epsilon, zero_params, share_bias)
+    return _composite("epsilon_alpha2_beta1", convolution, dense, _norms(stabilizer, sum_stabilizer))
 
 
 @_recorded
 def epsilon_alpha2_beta1_flat(
-    epsilon: Epsilon = 1e-6, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None
+    epsilon: Epsilon = 1e-6,
+    stabilizer: Epsilon = 1e-6,
+    zero_params: ZeroParams = None,
+    sum_stabilizer: Epsilon | None = None,
+    share_bias: bool = False,
 ) -> Composite:
     """Flat for the first layer with a weight, AlphaBeta(2, 1) for convolutions, Epsilon for dense layers."""
-    convolution = rules.alpha_beta(2.0, 1.0, stabilizer, zero_params)
     first = (Entry(rules.flat(stabilizer, zero_params), LINEAR, first=True),)
-    return _epsilon_composite("epsilon_alpha2_beta1_flat", convolution, epsilon, stabilizer, zero_params, first)
+    convolution = rules.alpha_beta(2.0, 1.0, stabilizer, zero_params, share_bias)
+    dense = rules.epsilon(epsilon, zero_params, share_bias)
+    return _composite("epsilon_alpha2_beta1_flat", convolution, dense, _norms(stabilizer, sum_stabilizer), first)
 
 
 @_recorded
-def excitation_backprop(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Composite:
+def excitation_backprop(
+    stabilizer: Epsilon = 1e-6,
+    zero_params: ZeroParams = None,
+    sum_stabilizer: Epsilon | None = None,
+    share_bias: bool = False,
+) -> Composite:
     """ZPlus for every layer with a weight; activations and BatchNorm get the plain gradient.
 
     Source: Zhang et al. 2016.
     """
+    sums, pools = _norms(stabilizer, sum_stabilizer)
     entries = (
-        Entry(rules.norm(stabilizer), (Kind.SUM,)),
-        Entry(rules.norm(stabilizer), (Kind.AVERAGE_POOL,)),
-        Entry(rules.z_plus(stabilizer, zero_params), LINEAR),
+        Entry(sums, (Kind.SUM,)),
+        Entry(pools, (Kind.AVERAGE_POOL,)),
+        Entry(rules.z_plus(stabilizer, zero_params, share_bias), LINEAR),
         Entry(rules.Gradient(), (Kind.ACTIVATION, Kind.BATCH_NORM)),
         *_MOVES,
     )
     return Composite("excitation_backprop", entries)
+
+
+@_recorded
+def bounded(
+    stabilizer: Epsilon = 1e-6,
+    zero_params: ZeroParams = None,
+    sum_stabilizer: Epsilon | None = None,
+    share_bias: bool = False,
+) -> Composite:
+    """ZPlus for every layer with a weight, residual sums and average pools by absolute value.
+
+    Every rule hands down at most what it gets, so that for the whole network, whatever its weights and
+    its input: sum |R_in| <= sum |R_out|.
+    """
+    layer = rules.z_plus(stabilizer, zero_params, share_bias)
+    sums = rules.abs_split(stabilizer if sum_stabilizer is None else sum_stabilizer)
+    return _composite("bounded", layer, layer, (sums, rules.abs_split(stabilizer)))
+
+
+@_recorded
+def tutorial(
+    low: Bound,
+    high: Bound,
+    epsilon: Epsilon = TUTORIAL_EPSILON,
+    gamma: float = 0.25,
+    stabilizer: Epsilon = 1e-6,
+    zero_params: ZeroParams = None,
+) -> Composite:
+    """The composite of the LRP tutorial as zennit's issue 148 runs it on ResNet-50; it explodes there.
+
+    By place among torch's leaf modules: 0 ZBox, 1 to 16 plain Gamma, 17 to 30 Epsilon with the tutorial's
+    stabilizer (rms per sample), from 31 on LRP-0, for convolutions, dense layers and average pools.
+    Everything else gets its gradient: a residual sum copies relevance to both branches.
+    Source: Montavon et al. 2019, git.tu-berlin.de/gmontavon/lrp-tutorial; zennit issue 148.
+    """
+    ranges = (
+        ((1, 16), rules.gamma_plain(gamma, stabilizer, zero_params), rules.norm(stabilizer)),
+        ((17, 30), rules.epsilon(epsilon, zero_params), rules.norm(epsilon)),
+        ((31, LAST), rules.lrp_0(zero_params), rules.norm(0.0)),
+    )
+    entries = [Entry(rules.z_box(low, high, stabilizer, zero_params), LINEAR, leaf=(0, 0))]
+    for leaves, layer, pool in ranges:
+        entries += [Entry(layer, LINEAR, leaf=leaves), Entry(pool, ops=("AveragePool",), leaf=leaves)]
+    rest = (Entry(rules.WinnerTakeAll(), (Kind.MAX_POOL,)), Entry(rules.Copy(), (Kind.SUM,)), Entry(rules.Gradient()))
+    return Composite("tutorial", (*entries, *rest))
 
 
 @_recorded
@@ -222,6 +253,8 @@ COMPOSITES: dict[str, Callable[..., Composite]] = {
     "epsilon_alpha2_beta1": epsilon_alpha2_beta1,
     "epsilon_alpha2_beta1_flat": epsilon_alpha2_beta1_flat,
     "excitation_backprop": excitation_backprop,
+    "bounded": bounded,
+    "tutorial": tutorial,
     "deconvnet": deconvnet,
     "guided_backprop": guided_backprop,
     "beta_smooth": beta_smooth,

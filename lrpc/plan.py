@@ -11,8 +11,10 @@ from fnmatch import fnmatchcase
 import onnx_graphsurgeon as gs
 
 from lrpc.algebra import (
+    ABS,
     KEEP,
     Behaviour,
+    BodyOnly,
     Copy,
     Fill,
     Gradient,
@@ -23,9 +25,10 @@ from lrpc.algebra import (
     Rule,
     WinnerTakeAll,
 )
-from lrpc.composites import Composite, Entry
-from lrpc.kinds import Kind
+from lrpc.composite import Composite, Entry, Place
+from lrpc.kinds import LINEAR, Kind
 from lrpc.ops import OPS, LinearOp, Op
+from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
 from passes.graph import Graph
 
@@ -88,10 +91,12 @@ def assign(graph: Graph, composite: Composite, overrides: Overrides = (), proble
     _check_patterns(graph, overrides)
     mine = tuple(Entry(rule, pattern=pattern, origin=f"--rule {pattern}={rule}") for pattern, rule in overrides)
     entries = (*mine, *composite.entries)
-    first = _first_layers(graph, entries)
+    first, leaves = _first_layers(graph, entries), _leaves(graph)
     found, rows = list(problems), []
-    for position, node in enumerate(graph.nodes):
-        row = _row(node, position, entries, first, composite)
+    for index, node in enumerate(graph.nodes):
+        leaf = leaves.places.get(node.name)
+        places = [Place(index, leaf, first.get(number) == node.name) for number in range(len(entries))]
+        row = _row(node, list(zip(entries, places, strict=True)), composite, leaves)
         if isinstance(row, Row):
             rows.append(row)
         elif not any(problem.layer == node.name for problem in found):
@@ -105,22 +110,21 @@ def assign(graph: Graph, composite: Composite, overrides: Overrides = (), proble
     return Plan(graph, composite.name, tuple(rows))
 
 
-def _row(
-    node: gs.Node, position: int, entries: Sequence[Entry], first: dict[int, str], composite: Composite
-) -> Row | Problem:
+def _row(node: gs.Node, entries: Sequence[tuple[Entry, Place]], composite: Composite, leaves: _Leaves) -> Row | Problem:
     op = OPS.get(node.op)
     if op is None:
         return Problem(node.name, node.op, _unsupported(node), _OPS_HINT)
     if reason := op.problem(node):
         return Problem(node.name, node.op, reason)
-    for index, entry in enumerate(entries):
-        if entry.matches(node.name, node.op, op.kind, position, first.get(index) == node.name):
+    for entry, place in entries:
+        if entry.matches(node.name, node.op, op.kind, place):
             reason = _misfit(op, node, entry.rule)
             if reason and entry.is_sweeping:
                 continue
             if reason:
                 return Problem(node.name, node.op, f"{entry.rule} does not fit: {reason}", _RULE_HINT)
-            return Row(node.name, node.op, op.kind, entry.rule, entry.why)
+            why = f"{entry.why} of {leaves.counted}" if entry.leaf and not entry.origin else entry.why
+            return Row(node.name, node.op, op.kind, entry.rule, why)
     return Problem(node.name, node.op, f"{composite.name} says nothing about a {op.kind}", _RULE_HINT)
 
 
@@ -150,6 +154,24 @@ def _first_layers(graph: Graph, entries: Sequence[Entry]) -> dict[int, str]:
     return first
 
 
+@dataclass(frozen=True)
+class _Leaves:
+    """places: of layers among the leaves, by name.  counted: what the leaves are, in words."""
+
+    places: dict[str, int]
+    counted: str
+
+
+def _leaves(graph: Graph) -> _Leaves:
+    """Count torch's leaf modules where the file tells them, else linear and pooling layers."""
+    kinds = (*LINEAR, Kind.AVERAGE_POOL, Kind.MAX_POOL)
+    layers = [node.name for node in graph.nodes if node.op in OPS and OPS[node.op].kind in kinds]
+    told = {name: module.leaf_index for name, module in graph.modules.items() if module.leaf_index is not None}
+    if layers and all(layer in told for layer in layers):
+        return _Leaves(told, "torch's leaf modules")
+    return _Leaves({layer: place for place, layer in enumerate(layers)}, "the linear and pooling layers")
+
+
 def _misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:
     """Return why a rule cannot be applied to an op, "" if it can."""
     match rule:
@@ -158,15 +180,19 @@ def _misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:
         case Rule() if (
             isinstance(op, LinearOp)
             and not op.parametric
-            and any(t.x != KEEP or t.w != KEEP for s in rule.shares for t in s.terms)
+            and any(t.x not in (KEEP, ABS) or t.w != t.x for s in rule.shares for t in s.terms)
         ):
-            return f"{op.name} has no parameters; it takes norm, epsilon or gradient"
+            return f"{op.name} has no parameters; it takes norm, abs_split or gradient"
         case Rule():
             return _wrong_channels(node, rule)
         case Pass() if not op.elementwise:
             return f"{op.name} changes the shape of its input; pass needs an elementwise layer"
         case Copy() if op.kind is not Kind.SUM:
             return "copy is for sums"
+        case BodyOnly() if op.kind is not Kind.SUM:
+            return "body_only is for sums"
+        case BodyOnly() if body_branch(node) is None:
+            return "its branches have equally many layers, so that none is the body"
         case WinnerTakeAll() if op.kind is not Kind.MAX_POOL:
             return "winner_take_all is for max pools"
         case ReluDeconvNet() | ReluGuidedBackprop() | ReluBetaSmooth() if op.name != "Relu":

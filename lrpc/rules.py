@@ -2,13 +2,19 @@
 
 Each constructor returns a value of the algebra in `lrpc.algebra`; a new rule is one function here and
 one line of `RULES`.
+
+Parameters that many share:
+stabilizer (or epsilon): a `Stabilizer`, its epsilon (default 1e-6), or its text.
+zero_params: "bias" sets the bias to zero, so that it takes no relevance (default: it is kept, and absorbs its part).
+share_bias: what the bias earns is handed to the inputs in equal parts (default False).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from lrpc.algebra import (
+    ABS,
     KEEP,
     NEG,
     ONE,
@@ -16,12 +22,12 @@ from lrpc.algebra import (
     SQUARE,
     ZERO,
     Behaviour,
+    BodyOnly,
     Boost,
     Copy,
     Fill,
     Gate,
     Gradient,
-    Mod,
     Pass,
     ReluBetaSmooth,
     ReluDeconvNet,
@@ -32,11 +38,12 @@ from lrpc.algebra import (
     Test,
     WinnerTakeAll,
 )
-from lrpc.stabilizer import Stabilizer
+from lrpc.rule_arguments import Bound, Epsilon, ZeroParams, at_least_zero, bias_mod, bound, linear_rule, number, values
 
 __all__ = [
     "RULES",
     "Behaviour",
+    "BodyOnly",
     "Bound",
     "Copy",
     "Epsilon",
@@ -48,11 +55,15 @@ __all__ = [
     "Rule",
     "WinnerTakeAll",
     "ZeroParams",
+    "abs_split",
     "affine",
     "alpha_beta",
     "epsilon",
     "flat",
     "gamma",
+    "gamma_plain",
+    "gamma_symmetric",
+    "lrp_0",
     "norm",
     "pass_",
     "w_square",
@@ -60,24 +71,31 @@ __all__ = [
     "z_plus",
 ]
 
-Epsilon = Stabilizer | float | str
-ZeroParams = str | Sequence[str] | None
-Bound = float | Sequence[float]
 
-
-def epsilon(epsilon: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
+def epsilon(epsilon: Epsilon = 1e-6, zero_params: ZeroParams = None, share_bias: bool = False) -> Rule:
     """Share relevance by contribution; the bias absorbs its part. LRP-0 at epsilon 0.
 
     R_in = x * J_w^T[R / st(z)]
 
     Unbounded: |R_in| grows with 1/|z|.   Source: Bach et al. 2015.
     """
-    bias = _bias(zero_params)
-    return _rule("epsilon", (Share((Term(KEEP, KEEP, bias),)),), epsilon, (), zero_params)
+    return linear_rule("epsilon", _by_contribution(zero_params), epsilon, (), zero_params, share_bias)
+
+
+def lrp_0(zero_params: ZeroParams = None, share_bias: bool = False) -> Rule:
+    """Epsilon with a stabilizer of 0: what is divided by 0 is lost.
+
+    R_in = x * J_w^T[R / z]                                 Source: Bach et al. 2015.
+    """
+    return linear_rule("epsilon", _by_contribution(zero_params), 0.0, (), zero_params, share_bias)
 
 
 def gamma(
-    gamma: float = 0.25, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None, compat: bool = False
+    gamma: float = 0.25,
+    stabilizer: Epsilon = 1e-6,
+    zero_params: ZeroParams = None,
+    compat: bool = False,
+    share_bias: bool = False,
 ) -> Rule:
     """Favour contributions that agree with the sign of z (the general Gamma rule).
 
@@ -88,32 +106,59 @@ def gamma(
     `compat` tests the biased z as zennit does, and then nothing bounds the rule.
     Source: Montavon et al. 2019; Andeol et al. 2021.
     """
-    _at_least_zero(gamma=gamma)
-    up, down = Boost(gamma, POS), Boost(gamma, NEG)
-    bias_free = _bias(zero_params) == ZERO
-    up_bias, down_bias = (ZERO, ZERO) if bias_free else (up, down)
-    shares = (
-        Share((Term(POS, up, up_bias), Term(NEG, down, ZERO)), gate=Gate(Test.POSITIVE, compat or not bias_free)),
-        Share(
-            (Term(POS, down, down_bias), Term(NEG, up, ZERO)),
-            gate=Gate(Test.NEGATIVE, compat or not bias_free),
-        ),
-    )
-    return _rule("gamma", shares, stabilizer, (gamma,), zero_params, *(["compat=True"] if compat else []))
+    shares = _gamma_shares(gamma, zero_params, Test.POSITIVE, compat)
+    options = ("compat=True",) if compat else ()
+    return linear_rule("gamma", shares, stabilizer, (gamma,), zero_params, share_bias, options)
 
 
-def z_plus(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
+def gamma_plain(
+    gamma: float = 0.25, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None, share_bias: bool = False
+) -> Rule:
+    """Favour positive weights whatever the sign of z: the historic Gamma rule, for post-ReLU layers only.
+
+    R_in = x * J_{w'}^T[R / st(f(x; w', b'))],  w' = w + g w+,  b' = b + g b+
+
+    Unbounded where z < 0, because positive contributions then move the denominator towards 0: on residual networks
+    relevance explodes. It is here to reproduce that; use `gamma`.
+    Source: Montavon et al. 2019; zennit up to 0.4.7, Captum.
+    """
+    at_least_zero(gamma=gamma)
+    up = Boost(gamma, POS)
+    shares = (Share((Term(KEEP, up, bias_mod(zero_params, up)),)),)
+    return linear_rule("gamma_plain", shares, stabilizer, (gamma,), zero_params, share_bias)
+
+
+def gamma_symmetric(
+    gamma: float = 0.25, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None, share_bias: bool = False
+) -> Rule:
+    """Boost whichever contributions outweigh the others.
+
+    With P and N the sums of positive and negative contributions: where P >= |N| the denominator is
+    (1 + g) P + N, else P + (1 + g) N. That is `gamma`, with z = 0 counted as positive; with
+    zero_params="bias" P and N, and so the gate, leave the bias out.
+
+    Bounded: sum |R_in| <= (2 + g) / g * sum |R_out|.       Source: M. Dreyer in zennit issue 148.
+    """
+    shares = _gamma_shares(gamma, zero_params, Test.NON_NEGATIVE, compat=False)
+    return linear_rule("gamma_symmetric", shares, stabilizer, (gamma,), zero_params, share_bias)
+
+
+def z_plus(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None, share_bias: bool = False) -> Rule:
     """Keep only positive contributions; for convolutions in lower layers.
 
     R_in = (x+ * J_{w+}^T + x- * J_{w-}^T) [R / st(f(x+; w+, b+) + f(x-; w-, 0))]
 
     Bounded: sum |R_in| <= sum |R_out|.   Source: Bach et al. 2015; Montavon et al. 2017.
     """
-    return _rule("z_plus", (_positive(zero_params),), stabilizer, (), zero_params)
+    return linear_rule("z_plus", (_positive(zero_params),), stabilizer, (), zero_params, share_bias)
 
 
 def alpha_beta(
-    alpha: float = 2.0, beta: float = 1.0, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None
+    alpha: float = 2.0,
+    beta: float = 1.0,
+    stabilizer: Epsilon = 1e-6,
+    zero_params: ZeroParams = None,
+    share_bias: bool = False,
 ) -> Rule:
     """Weigh positive contributions by alpha and negative ones by beta.
 
@@ -122,12 +167,12 @@ def alpha_beta(
 
     Bounded: sum |R_in| <= (alpha + beta) * sum |R_out|.   Source: Bach et al. 2015.
     """
-    _at_least_zero(alpha=alpha, beta=beta)
+    at_least_zero(alpha=alpha, beta=beta)
     if alpha - beta != 1.0:
         raise ValueError(f"alpha - beta must be 1, not {alpha:g} - {beta:g}")
-    negative = Share((Term(POS, NEG, _bias(zero_params, NEG)), Term(NEG, POS, ZERO)), weight=-beta)
+    negative = Share((Term(POS, NEG, bias_mod(zero_params, NEG)), Term(NEG, POS, ZERO)), weight=-beta)
     shares = (_positive(zero_params, alpha), negative)
-    return _rule("alpha_beta", shares, stabilizer, (alpha, beta), zero_params)
+    return linear_rule("alpha_beta", shares, stabilizer, (alpha, beta), zero_params, share_bias)
 
 
 def z_box(low: Bound, high: Bound, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
@@ -137,36 +182,41 @@ def z_box(low: Bound, high: Bound, stabilizer: Epsilon = 1e-6, zero_params: Zero
     R_in = (x * J_w^T - low * J_{w+}^T - high * J_{w-}^T)[R / st(d)]
 
     low, high: a number, or one per channel, in the model's input space (after normalisation);
-    low <= 0 <= high, else ValueError.   Source: Montavon et al. 2017.
+    low <= 0 <= high, else ValueError.
+    Bounded: sum |R_in| <= sum |R_out| for inputs within [low, high].   Source: Montavon et al. 2017.
     """
-    below, above = _bound(low), _bound(high)
-    if max(_values(below)) > 0 or min(_values(above)) < 0:
+    below, above = bound(low), bound(high)
+    if max(values(below)) > 0 or min(values(above)) < 0:
         raise ValueError(f"z_box needs low <= 0 <= high in every channel, not low={low}, high={high}")
     terms = (
-        Term(KEEP, KEEP, _bias(zero_params)),
-        Term(Fill(below), POS, _bias(zero_params, POS), sign=-1),
-        Term(Fill(above), NEG, _bias(zero_params, NEG), sign=-1),
+        Term(KEEP, KEEP, bias_mod(zero_params)),
+        Term(Fill(below), POS, bias_mod(zero_params, POS), sign=-1),
+        Term(Fill(above), NEG, bias_mod(zero_params, NEG), sign=-1),
     )
-    bounds = (f"low={_number(below)}", f"high={_number(above)}")
-    return _rule("z_box", (Share(terms),), stabilizer, bounds, zero_params)
+    bounds = (f"low={number(below)}", f"high={number(above)}")
+    return linear_rule("z_box", (Share(terms),), stabilizer, bounds, zero_params)
 
 
 def w_square(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
     """Share relevance by squared weight, whatever the input; for first layers without bounds.
 
-    R_in = J_{w^2}^T[R / st(f(1; w^2, b^2))]                Source: Montavon et al. 2017.
+    R_in = J_{w^2}^T[R / st(f(1; w^2, b^2))]
+
+    Bounded: sum |R_in| <= sum |R_out|.                     Source: Montavon et al. 2017.
     """
-    term = Term(ONE, SQUARE, _bias(zero_params, SQUARE))
-    return _rule("w_square", (Share((term,)),), stabilizer, (), zero_params)
+    term = Term(ONE, SQUARE, bias_mod(zero_params, SQUARE))
+    return linear_rule("w_square", (Share((term,)),), stabilizer, (), zero_params)
 
 
 def flat(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
     """Share relevance evenly over a receptive field; the bias takes none.
 
-    R_in = J_1^T[R / st(f(1; 1, 0))]                        Source: Lapuschkin et al. 2019.
+    R_in = J_1^T[R / st(f(1; 1, 0))]
+
+    Bounded: sum |R_in| <= sum |R_out|.                     Source: Lapuschkin et al. 2019.
     """
-    _bias(zero_params)
-    return _rule("flat", (Share((Term(ONE, ONE, ZERO),)),), stabilizer, (), None)
+    bias_mod(zero_params)
+    return linear_rule("flat", (Share((Term(ONE, ONE, ZERO),)),), stabilizer)
 
 
 def norm(stabilizer: Epsilon = 1e-6) -> Rule:
@@ -174,7 +224,18 @@ def norm(stabilizer: Epsilon = 1e-6) -> Rule:
 
     R_i = x_i * R / st(z)          Unbounded where branches cancel.          Source: zennit `Norm`.
     """
-    return _rule("norm", (Share((Term(KEEP, KEEP, ZERO),)),), stabilizer, (), None)
+    return linear_rule("norm", (Share((Term(KEEP, KEEP, ZERO),)),), stabilizer)
+
+
+def abs_split(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None, share_bias: bool = False) -> Rule:
+    """Share relevance by the magnitude of each contribution; for residual sums, average pools and heads.
+
+    R_in = |x| * J_{|w|}^T[R / st(f(|x|; |w|, |b|))], in a sum R_i = |x_i| * R / st(sum_j |x_j|)
+
+    Bounded: sum |R_in| <= sum |R_out|. What speaks against the output counts as much as what speaks for it.
+    """
+    shares = (Share((Term(ABS, ABS, bias_mod(zero_params, ABS)),)),)
+    return linear_rule("abs_split", shares, stabilizer, (), zero_params, share_bias)
 
 
 def affine(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
@@ -182,7 +243,7 @@ def affine(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
 
     R_in = x * scale * R / st(x * scale + shift); the shift absorbs its part.
     """
-    return _rule("affine", (Share((Term(KEEP, KEEP, _bias(zero_params)),)),), stabilizer, (), zero_params)
+    return linear_rule("affine", _by_contribution(zero_params), stabilizer, (), zero_params)
 
 
 def pass_() -> Pass:
@@ -192,71 +253,45 @@ def pass_() -> Pass:
 
 RULES: dict[str, Callable[..., Behaviour]] = {
     "epsilon": epsilon,
+    "lrp_0": lrp_0,
     "gamma": gamma,
+    "gamma_plain": gamma_plain,
+    "gamma_symmetric": gamma_symmetric,
     "z_plus": z_plus,
     "alpha_beta": alpha_beta,
     "z_box": z_box,
     "w_square": w_square,
     "flat": flat,
     "norm": norm,
+    "abs_split": abs_split,
     "affine": affine,
     "pass": Pass,
     "gradient": Gradient,
     "copy": Copy,
+    "body_only": BodyOnly,
     "winner_take_all": WinnerTakeAll,
     "relu_deconvnet": ReluDeconvNet,
     "relu_guided_backprop": ReluGuidedBackprop,
     "relu_beta_smooth": ReluBetaSmooth,
 }
 
-# --- how the constructors read their parameters ---------------------------------------------------------
+# --- shares that several rules are made of ------------------------------------------------------------
+
+
+def _by_contribution(zero_params: ZeroParams) -> tuple[Share, ...]:
+    return (Share((Term(KEEP, KEEP, bias_mod(zero_params)),)),)
 
 
 def _positive(zero_params: ZeroParams, weight: float = 1.0) -> Share:
-    return Share((Term(POS, POS, _bias(zero_params, POS)), Term(NEG, NEG, ZERO)), weight=weight)
+    return Share((Term(POS, POS, bias_mod(zero_params, POS)), Term(NEG, NEG, ZERO)), weight=weight)
 
 
-def _bias(zero_params: ZeroParams, otherwise: Mod = KEEP) -> Mod:
-    names = {zero_params} if isinstance(zero_params, str) else set(zero_params or ())
-    if names - {"bias"}:
-        raise ValueError(f"zero_params may name 'bias' only, not {sorted(names)}")
-    return ZERO if names else otherwise
-
-
-def _bound(value: Bound) -> float | tuple[float, ...]:
-    return tuple(float(v) for v in value) if isinstance(value, Sequence) else float(value)
-
-
-def _values(value: float | tuple[float, ...]) -> tuple[float, ...]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _at_least_zero(**values: float) -> None:
-    for name, value in values.items():
-        if not value >= 0:
-            raise ValueError(f"{name} must be at least 0, not {value}")
-
-
-def _number(value: object) -> str:
-    if isinstance(value, tuple):
-        return "[" + ", ".join(map(_number, value)) + "]"
-    return f"{value:.6g}" if isinstance(value, (int, float)) else str(value)
-
-
-def _rule(
-    name: str,
-    shares: tuple[Share, ...],
-    stabilizer: Epsilon,
-    shown: tuple[object, ...],
-    zero_params: ZeroParams,
-    *options: str,
-) -> Rule:
-    st = Stabilizer.of(stabilizer)
-    arguments = [_number(value) for value in shown]
-    if name == "epsilon":
-        arguments.append(str(st))
-    elif st != Stabilizer():
-        arguments.append(f"stabilizer={st}")
-    arguments += ["zero_params='bias'"] if zero_params else []
-    arguments += options
-    return Rule(f"{name}({', '.join(arguments)})" if arguments else name, shares, st)
+def _gamma_shares(gamma: float, zero_params: ZeroParams, upper: Test, compat: bool) -> tuple[Share, ...]:
+    """Return the share that takes relevance where z is positive (`upper`), and the one where it is negative."""
+    at_least_zero(gamma=gamma)
+    up, down = Boost(gamma, POS), Boost(gamma, NEG)
+    biased = compat or bias_mod(zero_params) != ZERO
+    return (
+        Share((Term(POS, up, bias_mod(zero_params, up)), Term(NEG, down, ZERO)), gate=Gate(upper, biased)),
+        Share((Term(POS, down, bias_mod(zero_params, down)), Term(NEG, up, ZERO)), gate=Gate(Test.NEGATIVE, biased)),
+    )

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 
+def shortest(value: float) -> str:
+    """Print a number in at most six digits where that is exact, else in as many as it takes."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(float(value))
+
+
 @dataclass(frozen=True)
 class Stabilizer:
     """Move a denominator d away from zero: with m = epsilon * scale + floor,
@@ -45,8 +51,8 @@ class Stabilizer:
         return not (self.signed and sure_shift)
 
     def __str__(self) -> str:
-        options = [f"{self.epsilon:g}"]
-        options += [f"floor={self.floor:g}"] if self.floor else []
+        options = [shortest(self.epsilon)]
+        options += [f"floor={shortest(self.floor)}"] if self.floor else []
         options += [f"scale={self.scale}"] if self.scale != "none" else []
         options += ["axes=" + "+".join(map(str, self.axes))] if self.axes is not None else []
         options += ["clip"] if self.clip else []

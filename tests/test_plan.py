@@ -4,6 +4,7 @@ import pytest
 
 import lrpc
 from lrpc import composites, rules
+from lrpc.composite import Place
 from lrpc.composite_file import composite_from_toml
 from lrpc.kinds import Kind
 from lrpc.ops import OPS
@@ -52,9 +53,10 @@ def test_the_default_composite_depends_on_what_the_file_tells():
 
 def test_every_kind_has_a_rule_in_every_composite():
     for name, constructor in composites.COMPOSITES.items():
-        composite = constructor(low=-1, high=1) if name == "epsilon_gamma_box" else constructor()
+        composite = constructor(low=-1, high=1) if name in ("epsilon_gamma_box", "tutorial") else constructor()
+        place = Place(index=0, leaf=3, first=False)
         for op in OPS.values():
-            matched = [e for e in composite.entries if e.matches("layer", op.name, op.kind, 0, is_first=False)]
+            matched = [e for e in composite.entries if e.matches("layer", op.name, op.kind, place)]
             assert matched, f"{name} says nothing about a {op.kind}"
 
 
@@ -63,6 +65,46 @@ def test_a_composite_that_is_silent_about_a_layer_is_an_error():
     with pytest.raises(lrpc.LrpcError, match="silent says nothing about a convolution") as error:
         lrpc.plan_model(small_resnet(), composite=silent)
     assert len(error.value.problems) == 11
+
+
+def with_leaves(proto, leaves):
+    for node in proto.graph.node:
+        for name, index in leaves.items():
+            if name in (*node.input, node.name):
+                node.metadata_props.add(key="lrpc.leaf_index", value=str(index))
+    return proto
+
+
+LEAVES = {"conv1.weight": 0, "maxpool": 3, "block.conv1.weight": 4, "block.conv2.weight": 17, "block.shortcut.weight": 30,
+          "avgpool": 32, "fc.weight": 31}  # fmt: skip
+
+
+def test_the_tutorial_counts_torchs_leaves_where_the_file_tells_them():
+    plan = lrpc.plan_model(with_leaves(small_resnet(), LEAVES), composite=composites.tutorial(-2, 2))
+    found, why = rules_of(plan), {row.layer: row.why for row in plan.rows}
+    assert found["conv1"] == "z_box(low=-2, high=2)"
+    assert found["block.conv1"] == "gamma_plain(0.25)"
+    heuristic = "epsilon('eps=0.25,floor=1e-09,scale=rms,unsigned')"
+    assert (found["block.conv2"], found["block.shortcut"]) == (heuristic, heuristic)
+    assert found["fc"] == "epsilon(0)"
+    assert (found["block.add"], found["block.relu"], found["avgpool"]) == ("copy", "gradient", "gradient")
+    assert why["block.conv1"] == "convolution or dense, leaf 1 to 16 of torch's leaf modules"
+    assert why["fc"] == "convolution or dense, leaf 31 on of torch's leaf modules"
+
+
+def test_without_metadata_the_tutorial_counts_linear_and_pooling_layers_and_says_so():
+    plan = lrpc.plan_model(small_resnet(), composite=composites.tutorial(-2, 2))
+    found, why = rules_of(plan), {row.layer: row.why for row in plan.rows}
+    assert found["conv1"].startswith("z_box")
+    assert found["fc"] == "gamma_plain(0.25)"
+    assert why["fc"] == "convolution or dense, leaf 1 to 16 of the linear and pooling layers"
+
+
+def test_sums_may_have_a_stabilizer_of_their_own():
+    composite = composites.epsilon_plus(stabilizer=1e-3, sum_stabilizer="eps=0.1,scale=rms,clip")
+    found = rules_of(lrpc.plan_model(small_resnet(), composite=composite))
+    assert found["block.add"] == "norm(stabilizer='eps=0.1,scale=rms,clip')"
+    assert found["avgpool"] == "norm(stabilizer=0.001)"
 
 
 TOML = """
@@ -104,6 +146,7 @@ BAD_TOML = {
     "unknown kind": ('[[rule]]\nkind = "dance"\nrule = "pass"', "no kind 'dance'"),
     "bad rule": ('[[rule]]\nrule = "gama"', "did you mean 'gamma'"),
     "bad index": ('[[rule]]\nindex = 3\nrule = "pass"', "index is [first, last]"),
+    "bad leaf": ('[[rule]]\nleaf = ["a", 3]\nrule = "pass"', "leaf is [first, last]"),
     "first of nothing": ('[[rule]]\nfirst = true\nrule = "pass"', "needs a kind"),
 }
 

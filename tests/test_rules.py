@@ -20,9 +20,17 @@ PRINTED = {
     "gamma(0.25)": rules.gamma(),
     "gamma(0.1, stabilizer=0.001, zero_params='bias')": rules.gamma(0.1, 1e-3, "bias"),
     "gamma(0.25, zero_params='bias', compat=True)": rules.gamma(zero_params="bias", compat=True),
+    "epsilon(0)": rules.lrp_0(),
+    "epsilon(1e-06, share_bias=True)": rules.epsilon(share_bias=True),
+    "gamma_plain(0.25)": rules.gamma_plain(),
+    "gamma_symmetric(0.5, zero_params='bias')": rules.gamma_symmetric(0.5, zero_params="bias"),
+    "abs_split": rules.abs_split(),
+    "body_only": rules.BodyOnly(),
     "z_plus": rules.z_plus(),
     "alpha_beta(2, 1)": rules.alpha_beta(),
     "z_box(low=-2, high=[1, 2, 3.5])": rules.z_box(-2, [1, 2, 3.5]),
+    "z_box(low=-2.11790393, high=0.3333333)": rules.z_box(-2.1179039301310043, 0.3333333),
+    "gamma(0.1234567891)": rules.gamma(0.1234567891),
     "w_square": rules.w_square(),
     "flat": rules.flat(),
     "norm": rules.norm(),
@@ -38,13 +46,14 @@ PRINTED = {
 REFUSED = {
     "gama(0.25)": "did you mean 'gamma'",
     "gamma(": "cannot read the rule",
-    "gamma(1, 2, 3, 4, 5)": "too many positional arguments",
+    "gamma(1, 2, None, False, False, 6)": "too many positional arguments",
     "gamma(gamma=-1)": "gamma must be at least 0",
     "alpha_beta(3, 1)": "alpha - beta must be 1",
     "z_box(low=0.5, high=2)": "low <= 0 <= high",
     "z_box(low=[-1, 0.1], high=2)": "low <= 0 <= high",
     "z_box(low=-1)": "missing a required argument: 'high'",
     "epsilon(-1)": "at least 0",
+    "gamma(zero_params='bias', share_bias=True)": "either zeroed",
     "epsilon('eps=1,shape=big')": "unknown stabilizer option 'shape'",
     "epsilon(zero_params='weight')": "zero_params may name 'bias' only",
     "__import__('os')": "there is no rule",
@@ -69,8 +78,12 @@ def test_hyphens_stand_for_underscores():
 
 def test_every_rule_has_a_printed_case_and_a_signature():
     printed = {text.partition("(")[0] for text in PRINTED}
-    assert set(RULES) - printed == {"relu_deconvnet", "relu_guided_backprop", "relu_beta_smooth"} - printed
+    assert set(RULES) - printed == {"lrp_0", "relu_deconvnet", "relu_guided_backprop"}
     assert signature("gamma").startswith("gamma(gamma=0.25, stabilizer=1e-06")
+
+
+def test_lrp_0_is_epsilon_0():
+    assert parse_rule("lrp_0") == rules.epsilon(0.0)
 
 
 def test_z_plus_is_the_positive_share_of_alpha_beta():

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from lrpc.composites import COMPOSITES, Composite
+from lrpc.composite import Composite
+from lrpc.composites import COMPOSITES
 from lrpc.rule_text import parse_rule, signature
 from lrpc.rules import RULES, Behaviour
 
@@ -35,7 +36,9 @@ _PLAN_OPTIONS = (
         metavar="S",
         help="Stabilizer of the composite's other rules: an epsilon, or 'eps=1e-6,floor=1e-9,scale=rms,clip'.",
     ),
+    click.option("--sum-stabilizer", metavar="S", help="Stabilizer of residual sums, where it is another one."),
     click.option("--zero-bias", is_flag=True, help="Let biases take no relevance (zennit's zero_params='bias')."),
+    click.option("--share-bias", is_flag=True, help="Hand what a bias earns to the layer's inputs in equal parts."),
     click.option(
         "--rule",
         "rules",
@@ -66,7 +69,9 @@ def plan_arguments(
     gamma: float | None,
     epsilon: str | None,
     stabilizer: str | None,
+    sum_stabilizer: str | None,
     zero_bias: bool,
+    share_bias: bool,
     rules: tuple[str, ...],
 ) -> dict[str, Any]:
     """Turn the plan options into the `composite` and `rules` arguments of `lrpc.compile`."""
@@ -76,7 +81,9 @@ def plan_arguments(
         "gamma": gamma,
         "epsilon": _stabilizer(epsilon, "--epsilon"),
         "stabilizer": _stabilizer(stabilizer, "--stabilizer"),
+        "sum_stabilizer": _stabilizer(sum_stabilizer, "--sum-stabilizer"),
         "zero_params": "bias" if zero_bias else None,
+        "share_bias": True if share_bias else None,
     }
     given = {key: value for key, value in parameters.items() if value is not None}
     return {"composite": _composite(model, composite, given), "rules": [_rule(text) for text in rules]}
@@ -129,7 +136,7 @@ def _input_range(model: Path) -> dict[str, Any]:
 
 
 def _option(key: str) -> str:
-    return "--zero-bias" if key == "zero_params" else f"--{key}"
+    return "--zero-bias" if key == "zero_params" else f"--{key.replace('_', '-')}"
 
 
 def _bound(text: str | None, option: str) -> float | list[float] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from functools import reduce
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.algebra import KEEP, ONE, Gate, Rule, Share, Term, Test
@@ -12,6 +13,7 @@ from lrpc.emitter import Emitter
 from lrpc.lower.modify import modify_input, modify_parameter
 from lrpc.lower.stabilize import divide
 from lrpc.ops import LinearOp
+from lrpc.stabilizer import Stabilizer
 
 _COMPARISON = {Test.POSITIVE: "Greater", Test.NON_NEGATIVE: "GreaterOrEqual", Test.NEGATIVE: "Less"}
 
@@ -40,6 +42,8 @@ class _Shared:
         s = self._gated(s, self.share.gate)
         handed = [self._backward(index, term, inputs[index], s) for index, term in enumerate(self.share.terms)]
         signs = [term.sign for term in self.share.terms]
+        if rule.share_bias and (earned := self._earned(s)) is not None:
+            handed, signs = [*handed, self._spread(earned)], [*signs, 1]
         sums = [
             _signed_total(self.emit, branch, signs, _role("handed", i))
             for i, branch in enumerate(zip(*handed, strict=True))
@@ -72,6 +76,27 @@ class _Shared:
                 return cs
             pairs = enumerate(zip(xs, cs, strict=True))
             return [self.emit.op("Mul", [x, c], _role("contribution", i)) for i, (x, c) in pairs]
+
+    def _earned(self, s: gs.Tensor) -> gs.Tensor | None:
+        """Emit what the share's bias earns, b' * s; None where there is no bias."""
+        terms = [(modify_parameter(self.emit, self.bias, term.b), term.sign) for term in self.share.terms]
+        signed = [(bias, sign) for bias, sign in terms if bias is not None]
+        if not signed:
+            return None
+        with self.emit.scope("bias"):
+            total = _signed_total(self.emit, [bias for bias, _ in signed], [sign for _, sign in signed], "total")
+            rank = len(self.node.outputs[0].shape)
+            shape = self.emit.constant([1, -1, *[1] * (rank - 2)], "shape", np.int64)
+            return self.emit.op("Mul", [s, self.emit.op("Reshape", [total, shape], "shaped")], "earned")
+
+    def _spread(self, earned: gs.Tensor) -> list[gs.Tensor]:
+        """Emit equal parts of what a bias earned for all the inputs that its output sees."""
+        with self.emit.scope("bias"):
+            ones = [modify_input(self.emit, self.emit.read(x), ONE, "one") for x in self.op.data(self.node)]
+            w = modify_parameter(self.emit, self.weight, ONE)
+            count = self.op.forward(self.emit, self.node, ones, w, None)
+            portion = divide(self.emit, earned, count, Stabilizer(0.0), len(self.node.outputs[0].shape))
+            return self.op.transpose(self.emit, self.node, portion, w)
 
     def _gated(self, s: gs.Tensor, gate: Gate) -> gs.Tensor:
         if gate.test is Test.ALWAYS:

@@ -7,7 +7,7 @@ from typing import assert_never
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.algebra import Boost, Fill, Keep, Mod, Neg, Pos, Square, Zero
+from lrpc.algebra import Abs, Boost, Fill, Keep, Mod, Neg, Pos, Square, Zero
 from lrpc.emitter import Emitter
 
 
@@ -33,6 +33,8 @@ def _modified(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor
             return emit.op("Relu", [value], name)
         case Neg():
             return emit.op("Min", [value, emit.constant(0.0, f"{name}/zero")], name)
+        case Abs():
+            return emit.op("Abs", [value], name)
         case Square():
             return emit.op("Mul", [value, value], name)
         case Boost(gamma, part):

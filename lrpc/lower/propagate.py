@@ -8,6 +8,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.algebra import (
     Behaviour,
+    BodyOnly,
     Copy,
     Gradient,
     Pass,
@@ -20,6 +21,7 @@ from lrpc.algebra import (
 from lrpc.emitter import Emitter
 from lrpc.lower.linear import lower_rule
 from lrpc.ops import OPS, LinearOp
+from lrpc.ops.structure import Sum
 from lrpc.plan import Plan
 
 
@@ -59,6 +61,9 @@ def _lower(emit: Emitter, node: gs.Node, rule: Behaviour, relevance: gs.Tensor) 
             return [relevance]
         case Gradient() | Copy() | WinnerTakeAll():
             return op.gradient(emit, node, relevance)
+        case BodyOnly():
+            assert isinstance(op, Sum)
+            return op.to_body(emit, node, relevance)
         case ReluDeconvNet():
             return [emit.op("Relu", [relevance], "relevance")]
         case ReluGuidedBackprop():

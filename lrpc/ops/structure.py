@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emitter import Emitter, like
 from lrpc.ops.convolution import crop
 from lrpc.ops.op import LinearOp, Op
+from passes.branches import body_branch
 from passes.graph import constant, static_shape
 
 
@@ -37,6 +38,12 @@ class Sum(LinearOp):
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         return [s] * len(node.inputs)
+
+    def to_body(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        """Emit all relevance for the body of a residual block, and zeros for its shortcut."""
+        nothing = emit.op("Mul", [relevance, emit.constant(0.0, "nothing/zero")], "nothing")
+        body = body_branch(node)
+        return [relevance if index == body else nothing for index in range(len(node.inputs))]
 
 
 @dataclass(frozen=True)

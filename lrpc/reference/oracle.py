@@ -15,7 +15,9 @@ import onnx_graphsurgeon as gs
 import torch
 
 from lrpc.algebra import (
+    Abs,
     Behaviour,
+    BodyOnly,
     Boost,
     Copy,
     Fill,
@@ -38,6 +40,7 @@ from lrpc.algebra import (
 )
 from lrpc.reference.forward import FORWARD, MULTIPLE
 from lrpc.stabilizer import Stabilizer
+from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
 from passes.graph import Graph, constant
 
@@ -107,7 +110,7 @@ class Oracle:
     def _layer(self, node: gs.Node) -> Layer:
         data = len(node.inputs) if node.op in MULTIPLE else 1
         parameters = [self._constant(tensor) for tensor in node.inputs[data:]]
-        return Layer(node.op, dict(node.attrs), parameters)
+        return Layer(node.op, dict(node.attrs), parameters, body_branch(node) if node.op == "Sum" else None)
 
     def _constant(self, tensor: gs.Tensor) -> Tensor:
         if tensor.is_empty():
@@ -128,6 +131,8 @@ class Layer:
     op: str
     attributes: dict[str, Any]
     parameters: list[Tensor]
+    body: int | None = None
+    """Which input of a sum is the residual block's body."""
 
     def __call__(self, xs: list[Tensor]) -> Tensor:
         """Compute the layer."""
@@ -160,6 +165,8 @@ def explain_layer(layer: Layer, rule: Behaviour, xs: list[Tensor], relevance: Te
             return vector_jacobian(layer, xs, relevance)
         case Copy():
             return [relevance for _ in xs]
+        case BodyOnly():
+            return [relevance if i == layer.body else torch.zeros_like(relevance) for i in range(len(xs))]
         case ReluDeconvNet():
             return [relevance.clamp(min=0)]
         case ReluGuidedBackprop():
@@ -185,7 +192,21 @@ def linear_rule(layer: Layer, rule: Rule, xs: list[Tensor], relevance: Tensor) -
         for term, x_mod, z in zip(share.terms, inputs, outputs, strict=True):
             for total, x_i, c in zip(totals, x_mod, torch.autograd.grad(z, x_mod, s), strict=True):
                 total += share.weight * term.sign * x_i.detach() * c
+        if rule.share_bias:
+            for total, part in zip(totals, bias_parts(layer, share, xs, s), strict=True):
+                total += share.weight * part
     return totals
+
+
+def bias_parts(layer: Layer, share: Share, xs: list[Tensor], s: Tensor) -> list[Tensor]:
+    """What the bias earns, b' * s, in equal parts for the inputs that an output sees: J_1^T[b' * s / f(1; 1, 0)]."""
+    nothing = [torch.zeros_like(x) for x in xs]
+    bias = torch.stack([term.sign * layer.linear(nothing, term.w, term.b) for term in share.terms]).sum(dim=0)
+    with torch.enable_grad():
+        ones = [torch.ones_like(x).requires_grad_() for x in xs]
+        count = layer.linear(ones, Fill(1.0), Zero())
+    portion = quotient(bias * s, count.detach())
+    return list(torch.autograd.grad(count, ones, portion))
 
 
 def vector_jacobian(layer: Layer, xs: list[Tensor], relevance: Tensor) -> list[Tensor]:
@@ -204,6 +225,8 @@ def modified(value: Tensor, mod: Mod) -> Tensor:
             return value.clamp(min=0)
         case Neg():
             return value.clamp(max=0)
+        case Abs():
+            return value.abs()
         case Zero():
             return torch.zeros_like(value)
         case Square():

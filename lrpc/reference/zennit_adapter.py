@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lrpc.reference.oracle import ReferenceResult
-from lrpc.rules import Bound
+from lrpc.rules import Bound, Epsilon
 from lrpc.stabilizer import Stabilizer
 from passes.errors import LrpcError
 
@@ -93,17 +93,24 @@ def _composite(name: str, model: nn.Module, parameters: dict[str, Any], rank: in
             "With the bias zeroed, zennit's Gamma tests the biased pre-activation and lrpc's the bias-free one.",
             hint="Use --reference oracle.",
         )
+    if parameters.get("share_bias"):
+        raise LrpcError("zennit shares no bias out among the inputs.", hint="Use --reference oracle.")
     bounds: dict[str, Any] = {key: _bound(parameters[key], rank, dtype) for key in ("low", "high") if key in parameters}
-    for key in ("epsilon", "stabilizer"):
-        if isinstance(parameters.get(key), Stabilizer):
-            bounds[key] = _stabilizer(parameters[key])
+    given = {key: value for key, value in parameters.items() if key not in ("sum_stabilizer", "share_bias")}
+    given |= {key: _stabilizer(given[key]) for key in ("epsilon", "stabilizer") if key in given}
+    if parameters.get("sum_stabilizer") is not None:
+        from zennit.layer import Sum
+        from zennit.rules import Norm
+
+        given["layer_map"] = [(Sum, Norm(stabilizer=_stabilizer(parameters["sum_stabilizer"])))]
     constructor: Callable[..., Any] = composites.COMPOSITES[name]
-    return constructor(**(parameters | bounds), canonizers=[_canonizer(model)])
+    return constructor(**(given | bounds), canonizers=[_canonizer(model)])
 
 
-def _stabilizer(stabilizer: Stabilizer) -> Any:
+def _stabilizer(value: Epsilon) -> Any:
     from zennit.core import Stabilizer as ZennitStabilizer
 
+    stabilizer = Stabilizer.of(value)
     if stabilizer.floor or not stabilizer.signed:
         raise LrpcError(f"zennit has no stabilizer {stabilizer}.", hint="Use --reference oracle.")
     return ZennitStabilizer(stabilizer.epsilon, stabilizer.clip, stabilizer.scale == "rms", stabilizer.axes)

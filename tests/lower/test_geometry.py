@@ -7,7 +7,7 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
-from lrpc.composites import Composite, Entry
+from lrpc.composite import Composite, Entry
 from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import relative_error
 from lrpc.reference import run_oracle

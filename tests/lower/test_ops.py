@@ -8,7 +8,7 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
-from lrpc.composites import Composite, Entry
+from lrpc.composite import Composite, Entry
 from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import relative_error
 from lrpc.ops import OPS, LinearOp
@@ -130,13 +130,26 @@ PARAMETER_FREE = {
     "rms": rules.epsilon(Stabilizer(0.25, floor=1e-9, scale="rms")),
     "unsigned": rules.epsilon(Stabilizer(5.0, signed=False)),
     "unsigned clip": rules.epsilon(Stabilizer(0.5, signed=False, clip=True)),
+    "rms over an axis": rules.norm(Stabilizer(0.25, scale="rms", axes=(1,))),
+    "rms, clip": rules.norm(Stabilizer(0.25, scale="rms", clip=True)),
+    "LRP-0": rules.lrp_0(),
+    "abs_split": rules.abs_split(),
 }
 PARAMETRIC = PARAMETER_FREE | {
     "epsilon": rules.epsilon(0.1),
     "epsilon, bias zeroed": rules.epsilon(0.1, zero_params="bias"),
+    "epsilon, bias shared": rules.epsilon(0.1, share_bias=True),
     "gamma": rules.gamma(0.25),
+    "gamma, bias shared": rules.gamma(0.25, share_bias=True),
+    "gamma_plain": rules.gamma_plain(0.25, 0.1),
+    "gamma_plain, bias zeroed": rules.gamma_plain(0.25, 0.1, zero_params="bias"),
+    "gamma_symmetric": rules.gamma_symmetric(0.25),
+    "gamma_symmetric, bias zeroed": rules.gamma_symmetric(0.25, zero_params="bias"),
     "gamma, bias zeroed": rules.gamma(0.25, zero_params="bias"),
     "z_plus": rules.z_plus(),
+    "z_plus, bias shared": rules.z_plus(share_bias=True),
+    "abs_split, bias zeroed": rules.abs_split(zero_params="bias"),
+    "alpha_beta, bias shared": rules.alpha_beta(share_bias=True),
     "alpha_beta": rules.alpha_beta(),
     "alpha_beta, bias zeroed": rules.alpha_beta(3, 2, zero_params="bias"),
     "z_box": rules.z_box(-4, 4),

@@ -6,7 +6,7 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
-from lrpc.composites import Composite, Entry
+from lrpc.composite import Composite, Entry
 from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import relative_error
 from lrpc.kinds import Kind
@@ -32,7 +32,11 @@ X = np.array([[1.0, -2.0, 0.5, 3.0], [0.1, 0.2, -0.3, 0.4]], np.float32)
 SEED = np.array([[1.0, 2.0, -3.0, 4.0], [1.0, 1.0, 1.0, 1.0]], np.float32)
 
 
-@pytest.mark.parametrize("rule", [rules.norm(), rules.epsilon(0.1), rules.Copy(), rules.Gradient()], ids=str)
+@pytest.mark.parametrize(
+    "rule",
+    [rules.norm(), rules.epsilon(0.1), rules.abs_split(), rules.BodyOnly(), rules.Copy(), rules.Gradient()],
+    ids=str,
+)
 def test_a_sum_shares_relevance_by_its_rule(rule):
     ours = run_traced(residual(rule), X, SEED)
     p = residual(rule)
@@ -44,6 +48,28 @@ def test_norm_conserves_relevance_and_copy_doubles_it():
     norm, copy = (run_traced(residual(rule), X, SEED).relevance for rule in (rules.norm(), rules.Copy()))
     np.testing.assert_allclose(norm, SEED, rtol=1e-5)
     np.testing.assert_allclose(copy, 2 * SEED)
+
+
+def test_by_absolute_value_each_branch_gets_its_magnitudes_share():
+    traced = run_traced(residual(rules.abs_split(0.0)), X, SEED)
+    body, shortcut = np.abs(np.tanh(X)), np.abs(X)
+    np.testing.assert_allclose(traced.arriving["add.branch1"], SEED * shortcut / (body + shortcut), rtol=1e-5)
+
+
+def test_body_only_leaves_the_shortcut_nothing():
+    traced = run_traced(residual(rules.BodyOnly()), X, SEED)
+    np.testing.assert_array_equal(traced.arriving["add.branch1"], 0)
+    np.testing.assert_array_equal(traced.arriving["body"], SEED)
+
+
+def test_body_only_is_refused_where_no_branch_is_the_body():
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["a"], name="one"),
+        helper.make_node("Relu", ["x"], ["b"], name="other"),
+        helper.make_node("Add", ["a", "b"], ["y"], name="add"),
+    ]
+    with pytest.raises(lrpc.LrpcError, match="equally many layers"):
+        plan(nodes, {"y": ["batch", 4]}, rules.BodyOnly())
 
 
 def test_the_shortcut_is_a_layer_of_its_own():

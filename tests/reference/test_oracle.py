@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import zennit.rules as zr
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from zennit.core import Stabilizer as ZennitStabilizer
@@ -109,6 +109,17 @@ def matrix_rule(name, x, w, b, relevance):
             boosted = a + g * part
             d = boosted.sum() + b[j] + g * bias
             result += boosted * relevance[j] / (d + 1e-6 * (1 if d >= 0 else -1))
+        elif name == "gamma_plain":
+            boosted = a + 0.25 * x * np.clip(w[j], 0, None)
+            d = boosted.sum() + b[j] + 0.25 * max(b[j], 0)
+            result += boosted * relevance[j] / (d + 1e-6 * (1 if d >= 0 else -1))
+        elif name == "gamma_symmetric":
+            p, n = positive.sum() + max(b[j], 0), negative.sum() + min(b[j], 0)
+            g_p, g_n = (1.25, 1.0) if p >= -n else (1.0, 1.25)
+            d = g_p * p + g_n * n
+            result += (g_p * positive + g_n * negative) * relevance[j] / (d + 1e-6 * (1 if d >= 0 else -1))
+        elif name == "abs_split":
+            result += np.abs(a) * relevance[j] / (np.abs(a).sum() + abs(b[j]) + 1e-6)
         else:
             up = positive / (positive.sum() + max(b[j], 0) + 1e-6)
             down = negative / (negative.sum() + min(b[j], 0) - 1e-6)
@@ -116,7 +127,9 @@ def matrix_rule(name, x, w, b, relevance):
     return result
 
 
-@pytest.mark.parametrize("name", ["epsilon", "z_plus", "gamma", "alpha_beta"])
+@pytest.mark.parametrize(
+    "name", ["epsilon", "z_plus", "gamma", "gamma_plain", "gamma_symmetric", "abs_split", "alpha_beta"]
+)
 def test_a_rule_equals_its_explicit_matrix(name):
     rng = np.random.default_rng(2)
     x, w, b, relevance = (rng.standard_normal(s) for s in (6, (5, 6), 5, 5))
@@ -124,6 +137,46 @@ def test_a_rule_equals_its_explicit_matrix(name):
     tensors = [torch.from_numpy(x[None])], torch.from_numpy(relevance[None])
     (actual,) = linear_rule(layer, rules.RULES[name](), *tensors)
     np.testing.assert_allclose(actual[0].numpy(), matrix_rule(name, x, w, b, relevance), rtol=1e-10, atol=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), gamma=st.floats(0, 5), zero_params=st.sampled_from([None, "bias"]))
+def test_symmetric_gamma_is_general_gamma_wherever_z_is_not_zero(seed, gamma, zero_params):
+    rng = np.random.default_rng(seed)
+    x, w, b, relevance = (torch.from_numpy(rng.standard_normal(s)) for s in ((2, 6), (4, 6), 4, (2, 4)))
+    layer = Layer("Gemm", {"transB": 1}, [w, b])
+    (general,) = linear_rule(layer, rules.gamma(gamma, 0.0, zero_params), [x], relevance)
+    (symmetric,) = linear_rule(layer, rules.gamma_symmetric(gamma, 0.0, zero_params), [x], relevance)
+    torch.testing.assert_close(symmetric, general, rtol=1e-12, atol=1e-12)
+
+
+def test_at_z_0_symmetric_gamma_counts_as_positive_and_general_gamma_drops_the_relevance():
+    layer = Layer("Gemm", {"transB": 1}, [torch.tensor([[1.0, -1.0]], dtype=torch.float64)])
+    x, relevance = torch.ones(1, 2, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
+    (general,) = linear_rule(layer, rules.gamma(0.25, 0.0), [x], relevance)
+    (symmetric,) = linear_rule(layer, rules.gamma_symmetric(0.25, 0.0), [x], relevance)
+    torch.testing.assert_close(general, torch.zeros_like(x))
+    torch.testing.assert_close(symmetric, torch.tensor([[5.0, -4.0]], dtype=torch.float64))
+
+
+SHARING = [
+    rules.epsilon(0.0, share_bias=True),
+    rules.gamma(0.25, 0.0, share_bias=True),
+    rules.gamma_plain(0.25, 0.0, share_bias=True),
+    rules.abs_split(0.0, share_bias=True),
+]
+
+
+@pytest.mark.parametrize("rule", SHARING, ids=str)
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_bias_that_is_shared_out_conserves_relevance(rule, seed):
+    rng = np.random.default_rng(seed)
+    x, w, b, relevance = (
+        torch.from_numpy(rng.standard_normal(s)) for s in ((1, 2, 5, 5), (3, 2, 3, 3), 3, (1, 3, 5, 5))
+    )
+    (actual,) = linear_rule(Layer("Conv", {"pads": [1] * 4}, [w, b]), rule, [x], relevance)
+    torch.testing.assert_close(actual.sum(), relevance.sum(), rtol=1e-6, atol=1e-8)
 
 
 BOUNDS = {
@@ -154,5 +207,6 @@ def test_a_bounded_rule_keeps_its_bound(rule, bound, seed, inputs, outputs):
 def test_without_bias_relevance_is_conserved(rule, seed):
     rng = np.random.default_rng(seed)
     x, w, relevance = (torch.from_numpy(rng.standard_normal(s)) for s in ((1, 12), (3, 12), (1, 3)))
+    assume(bool(((x * w) > 0).any(dim=1).all()))  # z_plus drops what no input speaks for
     (actual,) = linear_rule(Layer("Gemm", {"transB": 1}, [w]), rule, [x], relevance)
     torch.testing.assert_close(actual.sum(), relevance.sum(), rtol=1e-6, atol=1e-9)
