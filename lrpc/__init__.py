@@ -17,7 +17,9 @@ from passes.errors import LrpcError
 if TYPE_CHECKING:
     from lrpc import composites, rules
     from lrpc.compiler import Compiled, compile, plan_model
-    from lrpc.runtime import Explainer, Explanation, Health
+    from lrpc.health import Health, HealthWarning
+    from lrpc.inspect.trace import Trace, Tracer
+    from lrpc.runtime import Explainer, Explanation
     from lrpc.stabilizer import Stabilizer
 
 __version__ = "0.1.0"
@@ -27,8 +29,11 @@ __all__ = [
     "Explainer",
     "Explanation",
     "Health",
+    "HealthWarning",
     "LrpcError",
     "Stabilizer",
+    "Trace",
+    "Tracer",
     "__version__",
     "compile",
     "composites",
@@ -42,7 +47,10 @@ _HOMES = {
     "plan_model": "lrpc.compiler",
     "Explainer": "lrpc.runtime",
     "Explanation": "lrpc.runtime",
-    "Health": "lrpc.runtime",
+    "Health": "lrpc.health",
+    "HealthWarning": "lrpc.health",
+    "Trace": "lrpc.inspect.trace",
+    "Tracer": "lrpc.inspect.trace",
     "Stabilizer": "lrpc.stabilizer",
 }
 

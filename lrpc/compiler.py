@@ -13,9 +13,11 @@ import onnx
 import lrpc
 from lrpc import composites
 from lrpc.bundle import FORMAT, Manifest, save_bundle, save_single_file
+from lrpc.certificate import box_of
 from lrpc.composite import Composite
 from lrpc.image import InputSpec
 from lrpc.lower import explain_graph, forward_graph, relevance_graph
+from lrpc.lower.tunable import tunables
 from lrpc.plan import Overrides, Plan, assign
 from passes.check import problems
 from passes.errors import LrpcError
@@ -41,22 +43,30 @@ class Compiled:
     timings: dict[str, float] = field(default_factory=dict, compare=False)
 
     def save(
-        self, path: str | Path, *, force: bool = False, single_file: bool = False, seed_input: bool = False
+        self,
+        path: str | Path,
+        *,
+        force: bool = False,
+        single_file: bool = False,
+        seed_input: bool = False,
+        tunable: bool = False,
     ) -> Path:
         """Write the bundle folder, or with `single_file` one self-contained explain.onnx.
 
-        seed_input: explain.onnx takes the input `seed` instead of `target`.  force: replace an
-        existing bundle.  Raises LrpcError where `path` is taken, or the output is no (n, classes).
+        seed_input: explain.onnx takes the input `seed` instead of `target`.  tunable: the graphs take each
+        rule's epsilon and gamma as inputs with defaults.  force: replace an existing bundle.
+        Raises LrpcError where `path` is taken, or the output is no (n, classes).
         """
         path = Path(path)
         if not seed_input:
             _check_classes(self.plan.graph)
-        explain = explain_graph(self.plan, seed_input)
-        manifest = self._manifest("seed" if seed_input else "target")
+        explain, where = explain_graph(self.plan, seed_input, tunable)
+        knobs = [entry.to_json() for entry in tunables(self.plan)] if tunable else []
+        manifest = self._manifest("seed" if seed_input else "target") | {"trace": where, "tunables": knobs}
         if single_file:
             save_single_file(path, explain, manifest, force=force)
             return path
-        relevance, taps = relevance_graph(self.plan)
+        relevance, taps = relevance_graph(self.plan, tunable=tunable)
         graphs = {"forward": forward_graph(self.plan, taps), "relevance": relevance, "explain": explain}
         save_bundle(path, graphs, {**manifest, "taps": taps}, force=force)
         return path
@@ -82,6 +92,7 @@ class Compiled:
             "seed": seed,
             "plan": self.plan.to_rows(),
             "thresholds": THRESHOLDS,
+            "box": _box(self.plan),
         }
 
 
@@ -166,6 +177,16 @@ def _check_classes(graph: Graph) -> None:
             "a class alone is no target.",
             hint="Compile it with --seed-input, and give a seed shaped as the output.",
         )
+
+
+def _box(plan: Plan) -> dict[str, Any] | None:
+    """Return the range that ZBox takes the model's input to lie in, None where no such rule reads it."""
+    entry = plan.graph.inputs[0]
+    for node, row in zip(plan.graph.nodes, plan.rows, strict=True):
+        box = box_of(row.rule)
+        if box is not None and node.inputs[0] is entry:
+            return {"low": box[0], "high": box[1]}
+    return None
 
 
 def _per_sample(tensor: Any) -> list[int | None]:

@@ -7,7 +7,7 @@ forward tensors it reads (the separate relevance graph), or behind the nodes of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,14 +19,25 @@ from passes.graph import constant, static_shape
 class Emitter:
     """Collect nodes in execution order; operator forms are those of opset 18."""
 
-    def __init__(self, forward: gs.Graph | None = None, reserved: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        forward: gs.Graph | None = None,
+        reserved: Collection[str] = (),
+        groups: Mapping[str, str] | None = None,
+    ) -> None:
         """forward: the graph to write behind (it is extended in place); None for a graph of its own.
 
         reserved: names of the forward graph, which no emitted tensor may take.
+        groups: by a rule's text, the name of its tunable inputs; None emits its parameters as constants.
         """
         self.nodes: list[gs.Node] = forward.nodes if forward is not None else []
         self.taps: dict[str, gs.Variable] = {}
         self.provenance: dict[str, tuple[str, str]] = {}
+        self.divisions: list[tuple[gs.Tensor, gs.Tensor]] = []
+        """Every stabilized denominator so far, with the quotient that is handed down, for a trace to look at."""
+        self.tunables: dict[str, gs.Constant] = {}
+        """Parameters that the graph takes as inputs, by name; their values are the defaults."""
+        self._groups = groups
         self._here = forward.tensors() if forward is not None else None
         self._made: dict[str, gs.Tensor] = {}
         self._reserved = frozenset(reserved)
@@ -67,6 +78,22 @@ class Emitter:
     def constant(self, value: object, name: str, dtype: type = np.float32) -> gs.Constant:
         """Emit a named initializer."""
         return gs.Constant(self._claim(name), np.asarray(value, dtype))
+
+    @property
+    def group(self) -> str | None:
+        """The name of the tunable inputs of the rule being emitted; None where parameters are constants."""
+        return None if self._groups is None else self._groups.get(self._source[1])
+
+    def parameter(self, value: float, key: str, name: str) -> gs.Constant:
+        """Emit a parameter of the current rule: a named initializer, or the rule's tunable input `key`."""
+        if self.group is None:
+            return self.constant(value, name)
+        tunable = f"{self.group}.{key}"
+        if tunable not in self.tunables:
+            before, self._scope = self._scope, ()
+            self.tunables[tunable] = self.constant(value, tunable)
+            self._scope = before
+        return self.tunables[tunable]
 
     def read(self, tensor: gs.Tensor) -> gs.Tensor:
         """Return a tensor or weight of the forward graph, as it is called here."""

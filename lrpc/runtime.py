@@ -6,8 +6,9 @@ This module and `lrpc.bundle` import numpy, onnx and onnxruntime only.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,48 +17,14 @@ import numpy as np
 import onnxruntime as ort
 
 from lrpc.bundle import load_manifest
+from lrpc.health import Health, HealthWarning, health
 from lrpc.session import open_session
 from passes.errors import LrpcError
 
 if TYPE_CHECKING:
     from lrpc.compiler import Compiled
 
-_REMEDY = "compile with --composite epsilon-plus, or give the first layers general gamma without --zero-bias."
-
 Target = int | Sequence[int] | np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Health:
-    """Four numbers per sample, each of shape (n,); the first three are relative to sum |seed|.
-
-    sum: of the relevance at the input.  abs_sum: of its magnitudes.  range: its max - min.
-    nonfinite: how many of its values are NaN or infinite.
-    """
-
-    sum: np.ndarray
-    abs_sum: np.ndarray
-    range: np.ndarray
-    nonfinite: np.ndarray
-
-    def alarms(self, thresholds: dict[str, Any]) -> list[list[str]]:
-        """Return, for each sample, why its explanation is not to be trusted; nothing if it is.
-
-        thresholds: those of a bundle's manifest.
-        """
-        low, high = thresholds["abs_sum"]
-        return [self._alarms(i, low, high) for i in range(len(self.sum))]
-
-    def _alarms(self, i: int, low: float, high: float) -> list[str]:
-        if self.nonfinite[i] > 0:
-            return [f"{self.nonfinite[i]:.0f} relevance values are NaN or infinite; {_REMEDY}"]
-        if not low <= self.abs_sum[i] <= high and self.abs_sum[i] != 0:
-            what = "explodes" if self.abs_sum[i] > high else "vanishes"
-            return [
-                f"the relevance {what}: its magnitudes sum to {self.abs_sum[i]:.2g} per unit of seed, "
-                f"{low:g} to {high:g} can be trusted; {_REMEDY}"
-            ]
-        return []
 
 
 @dataclass(frozen=True)
@@ -65,11 +32,13 @@ class Explanation:
     """What an explainer returns.
 
     output: the model's own, (n, classes).  relevance: shaped as the input.  health: see `Health`.
+    alarms: for each sample why its explanation is not to be trusted, "" if it is.
     """
 
     output: np.ndarray
     relevance: np.ndarray
     health: Health
+    alarms: list[str] = field(default_factory=list)
 
 
 class Explainer:
@@ -100,20 +69,55 @@ class Explainer:
         self.fused = fused
         self._check_pair(needed=not fused)
 
-    def __call__(self, x: np.ndarray, target: Target = None) -> Explanation:
+    def __call__(
+        self, x: np.ndarray, target: Target = None, tunables: Mapping[str, float] | None = None
+    ) -> Explanation:
         """Explain a batch.
 
         x: float32 (n, *input shape).  target: a class for all, (n,) classes, None for the class with
         the largest output, or a float seed shaped as the output, which the relevance is linear in.
-        Raises LrpcError for a wrong shape and for a class out of range.
+        tunables: values for inputs of a tunable bundle, by name; `self.tunables` has them with their defaults.
+        Warns (HealthWarning) of explanations that are not to be trusted, and of inputs outside ZBox's range.
+        Raises LrpcError for a wrong shape, a class out of range, and a tunable that there is not.
         """
-        x = self._checked_input(x)
-        if isinstance(target, np.ndarray) and np.issubdtype(target.dtype, np.floating):
-            return self._with_seed(x, target.astype(np.float32))
-        if self.fused and self.manifest["seed"] == "target":
-            return self._run_fused(x, {"target": self._checked_target(target, len(x))})
-        output = self.forward(x)
-        return self._with_seed(x, self._one_hot(self._checked_target(target, len(x)), output))
+        x = self.checked_input(x)
+        extra = self._checked_tunables(tunables or {})
+        if self.fused and not (_is_seed(target) and self.manifest["seed"] == "target"):
+            result = self._run_fused(x, self.seed_feeds(x, target) | extra)
+        else:
+            self._check_pair(needed=True)
+            result = self._run_pair(x, self._seed(x, target), extra)
+        alarms = result.health.alarms(self.manifest["thresholds"])
+        for message in (*self.outside_box(x), *_summary(alarms)):
+            warnings.warn(message, HealthWarning, stacklevel=2)
+        return replace(result, alarms=alarms)
+
+    @property
+    def tunables(self) -> dict[str, float]:
+        """The numbers that a tunable bundle takes, by name, with their defaults; empty for any other bundle."""
+        return {entry["name"]: entry["default"] for entry in self.manifest.get("tunables", [])}
+
+    def seed_feeds(self, x: np.ndarray, target: Target) -> dict[str, np.ndarray]:
+        """Return what explain.onnx takes beside x: `target`, or `seed`."""
+        if self.manifest["seed"] == "seed":
+            return {"seed": self._seed(x, target)}
+        return {"target": self._checked_target(target, len(x))}
+
+    def outside_box(self, x: np.ndarray) -> list[str]:
+        """Return a sentence if values of x are outside the range that ZBox was given, nothing if none is."""
+        box = self.manifest.get("box")
+        if box is None:
+            return []
+        channel = (-1, *[1] * (x.ndim - 2))
+        low, high = (np.reshape(np.asarray(box[key], np.float32), channel) for key in ("low", "high"))
+        slack = 1e-4 * (high - low)  # pictures are normalised in float32
+        count = int(((x < low - slack) | (x > high + slack)).sum())
+        if not count:
+            return []
+        return [
+            f"{count} of {x.size} input values are outside the low and high of z_box, where nothing bounds it; "
+            "give the input's true range with --low and --high."
+        ]
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the model's own output for a batch."""
@@ -142,16 +146,28 @@ class Explainer:
         output, relevance, health = self._explain.run(names, feeds)
         return Explanation(output, relevance, Health(*np.asarray(health).T))
 
-    def _with_seed(self, x: np.ndarray, seed: np.ndarray) -> Explanation:
+    def _seed(self, x: np.ndarray, target: Target) -> np.ndarray:
+        """Return the seed (n, *output shape) for a target: itself if it is one, else a one-hot."""
+        if not _is_seed(target):
+            targets = self._checked_target(target, len(x))
+            return self._one_hot(targets, self.forward(x))
+        seed = np.asarray(target, np.float32)
         expected = (len(x), *self.manifest["output"]["shape"])
         if seed.shape != expected:
             raise LrpcError(f"The seed has shape {seed.shape}; the model's output has {expected}.")
-        if self.fused and self.manifest["seed"] == "seed":
-            return self._run_fused(x, {"seed": seed})
-        self._check_pair(needed=True)
-        return self._run_pair(x, seed)
+        return seed
 
-    def _run_pair(self, x: np.ndarray, seed: np.ndarray) -> Explanation:
+    def _checked_tunables(self, given: Mapping[str, float]) -> dict[str, np.ndarray]:
+        known = self.tunables
+        if unknown := sorted(set(given) - set(known)):
+            there = f"it has {', '.join(known)}" if known else "it was compiled without --tunable"
+            raise LrpcError(f"{self.path} has no tunable {', '.join(unknown)}: {there}.")
+        bad = [name for name, value in given.items() if not (np.isfinite(value) and value >= 0)]
+        if bad:
+            raise LrpcError(f"{', '.join(bad)} must be a number of at least 0.")
+        return {name: np.asarray(value, np.float32) for name, value in given.items()}
+
+    def _run_pair(self, x: np.ndarray, seed: np.ndarray, extra: dict[str, np.ndarray]) -> Explanation:
         """Run both graphs by I/O binding, so that activations never leave the device."""
         device = "cuda" if self.providers[0].startswith("CUDA") else "cpu"
         name = self.manifest["input"]["name"]
@@ -168,6 +184,8 @@ class Explainer:
                 backward.bind_ortvalue_input(value.name, values[value.name])
             else:
                 backward.bind_cpu_input(value.name, {name: x, "seed": seed}[value.name])
+        for key, number in extra.items():
+            backward.bind_cpu_input(key, number)
         backward.bind_output("relevance", "cpu")
         self._relevance.run_with_iobinding(backward)
         relevance = backward.get_outputs()[0].numpy()
@@ -180,7 +198,8 @@ class Explainer:
                 hint="Compile without --single-file, or with --seed-input.",
             )
 
-    def _checked_input(self, x: np.ndarray) -> np.ndarray:
+    def checked_input(self, x: np.ndarray) -> np.ndarray:
+        """Return a batch as the graphs take it. Raises LrpcError for a wrong shape."""
         shape = tuple(self.manifest["input"]["shape"])
         x = np.asarray(x)
         if x.ndim != len(shape) + 1 or any(d not in (None, n) for d, n in zip(shape, x.shape[1:], strict=True)):
@@ -204,13 +223,14 @@ class Explainer:
         return np.eye(output.shape[1], dtype=np.float32)[chosen]
 
 
-def health(relevance: np.ndarray, seed: np.ndarray) -> Health:
-    """Compute in numpy what explain.onnx returns as `health`."""
-    flat = relevance.reshape(len(relevance), -1)
-    unit = np.abs(seed).reshape(len(seed), -1).sum(axis=1)
-    unit = np.where(unit == 0, 1, unit)
-    with np.errstate(invalid="ignore", over="ignore"):
-        total, abs_total = flat.sum(axis=1), np.abs(flat).sum(axis=1)
-        spread = flat.max(axis=1) - flat.min(axis=1)
-    bad = (~np.isfinite(flat)).sum(axis=1).astype(np.float32)
-    return Health(total / unit, abs_total / unit, spread / unit, bad)
+def _is_seed(target: Target) -> bool:
+    return isinstance(target, np.ndarray) and bool(np.issubdtype(target.dtype, np.floating))
+
+
+def _summary(alarms: list[str]) -> list[str]:
+    """Return one sentence for all samples: how many explanations are bad, and the first of them."""
+    bad = [(i, alarm) for i, alarm in enumerate(alarms) if alarm]
+    if not bad:
+        return []
+    i, alarm = bad[0]
+    return [f"{len(bad)} of {len(alarms)} explanations are not to be trusted; sample {i}: {alarm}"]

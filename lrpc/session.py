@@ -18,23 +18,26 @@ _QUIET, _DEFAULT = 4, 2
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 
 
-def open_session(path: Path, providers: Sequence[str]) -> ort.InferenceSession:
+def open_session(model: Path | bytes, providers: Sequence[str], folder: Path | None = None) -> ort.InferenceSession:
     """Open a session whose every node runs on the first provider.
 
+    model: a file, or a serialised model whose weights are in `folder`.
     Raises LrpcError where the machine lacks the provider, or where nodes would fall back to the CPU:
     it names them.
     """
     wanted = providers[0]
+    place = {} if folder is None else {"session.model_external_initializers_file_folder_path": str(folder)}
     if wanted == CPU:
-        return _session(path, [CPU])
+        return _session(model, [CPU], place)
     check_provider(wanted)
     options = [(wanted, _CUDA_OPTIONS if wanted.startswith("CUDA") else {})]
     try:
-        return _session(path, options, {"session.disable_cpu_ep_fallback": "1"})
+        return _session(model, options, place | {"session.disable_cpu_ep_fallback": "1"})
     except Exception as error:
+        name = model.name if isinstance(model, Path) else "the graph"
         raise LrpcError(
-            f"{path.name} cannot run on {wanted} alone; these nodes would run elsewhere: "
-            f"{', '.join(_elsewhere(path, options, wanted)) or error}",
+            f"{name} cannot run on {wanted} alone; these nodes would run elsewhere: "
+            f"{', '.join(_elsewhere(model, options, wanted, place)) or error}",
             hint="Run it with --provider cpu, or compile it with rules that this provider supports.",
         ) from error
 
@@ -65,24 +68,24 @@ def assigned_elsewhere(assignment: Iterable[Any], wanted: str) -> list[str]:
     ]
 
 
-def _elsewhere(path: Path, options: Sequence[object], wanted: str) -> list[str]:
-    config = {"session.record_ep_graph_assignment_info": "1"}
+def _elsewhere(model: Path | bytes, options: Sequence[object], wanted: str, place: dict[str, str]) -> list[str]:
+    config = place | {"session.record_ep_graph_assignment_info": "1"}
     try:
-        session = _session(path, [*options, CPU], config)
+        session = _session(model, [*options, CPU], config)
         return assigned_elsewhere(session.get_provider_graph_assignment_info(), wanted)
     except Exception:  # the diagnosis must not hide the failure that it explains
         return []
 
 
 def _session(
-    path: Path | bytes, providers: Sequence[object], config: dict[str, str] | None = None
+    model: Path | bytes, providers: Sequence[object], config: dict[str, str] | None = None
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     for key, value in (config or {}).items():
         options.add_session_config_entry(key, value)
-    model = path if isinstance(path, bytes) else str(path)
-    return ort.InferenceSession(model, options, providers=list(providers))
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=list(providers))
 
 
 def _started(wanted: str) -> list[str]:

@@ -24,6 +24,11 @@ FORBIDDEN = {
     "lrpc/reference": ["lrpc.ops", "lrpc.lower", "lrpc.plan", "lrpc.compiler", "lrpc.emitter"],
     "lrpc/bundle.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
     "lrpc/runtime.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
+    "lrpc/health.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc"],
+    "lrpc/instrument.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc"],
+    "lrpc/sign.py": ["onnx", "onnx_graphsurgeon", "numpy", "passes", "torch", "lrpc"],
+    "lrpc/facts.py": ["lrpc.lower", "lrpc.plan", "lrpc.compiler", "torch"],
+    "lrpc/certificate.py": ["lrpc.lower", "lrpc.compiler", "lrpc.runtime", "torch"],
     "lrpc/session.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
     "lrpc/inspect": ["lrpc.cli"],
 }

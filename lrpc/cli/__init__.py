@@ -11,6 +11,7 @@ from lrpc.cli.export import export_command
 from lrpc.cli.group import LrpcGroup
 from lrpc.cli.passes import passes_command
 from lrpc.cli.plan import plan_command
+from lrpc.cli.trace import trace_command
 from lrpc.cli.validate import validate_command
 
 __all__ = ["main"]
@@ -38,6 +39,7 @@ for command in (
     compile_command,
     plan_command,
     explain_command,
+    trace_command,
     validate_command,
     passes_command,
 ):

@@ -26,6 +26,7 @@ from lrpc.cli.show import note, working
 )
 @click.option("--single-file", is_flag=True, help="Write one self-contained explain.onnx instead of a folder.")
 @click.option("--seed-input", is_flag=True, help="explain.onnx takes a seed shaped as the output, not a class.")
+@click.option("--tunable", is_flag=True, help="The graphs take each rule's epsilon and gamma as inputs with defaults.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for each canonization pass.")
 def compile_command(
@@ -34,6 +35,7 @@ def compile_command(
     optimize: int,
     single_file: bool,
     seed_input: bool,
+    tunable: bool,
     force: bool,
     verbose: bool,
     **options: Any,
@@ -53,13 +55,17 @@ def compile_command(
     suffix = ".explain.onnx" if single_file else ".lrp"
     path = output or model.with_name(model.name.removesuffix(".onnx") + suffix)
     import lrpc
+    from lrpc.lower.tunable import tunables
+    from lrpc.stabilizer import shortest
 
     started = time.perf_counter()
     report = note if verbose else None
     with working(f"compiling {model.name}"):
         compiled = lrpc.compile(model, **plan_arguments(model, **options), report=report)
-        compiled.save(path, force=force, single_file=single_file, seed_input=seed_input)
+        compiled.save(path, force=force, single_file=single_file, seed_input=seed_input, tunable=tunable)
     seconds = time.perf_counter() - started
+    if tunable:
+        note("tunable: " + ", ".join(f"{t.name}={shortest(t.default)}" for t in tunables(compiled.plan)))
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.iterdir()))
     click.echo(
         f"wrote {path} ({size / 1e6:.1f} MB, {len(compiled.plan.rows)} layers, "

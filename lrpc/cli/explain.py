@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ _TOP = 5
 @click.option("--npz", type=click.Path(path_type=Path), help="Also store input, output, relevance and health here.")
 @click.option("--fit", type=click.Choice(["crop", "stretch", "exact"]), default="crop", show_default=True,
               help="How a picture of another size becomes the model's: cut out, scaled, or refused.")  # fmt: skip
+@click.option("--tune", multiple=True, metavar="NAME=VALUE",
+              help="Set an input of a bundle compiled with --tunable, as in gamma.gamma=0.5. Repeatable.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Exit with 1 if an explanation is not to be trusted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain_command(
@@ -35,6 +38,7 @@ def explain_command(
     provider: str,
     npz: Path | None,
     fit: str,
+    tune: tuple[str, ...],
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -49,6 +53,7 @@ def explain_command(
     lrpc explain resnet50.lrp dog.jpg
     lrpc explain resnet50.lrp dog.jpg cat.jpg --class 207 -o heatmap.png
     """
+    from lrpc.health import HealthWarning
     from lrpc.image import InputSpec, load_images
     from lrpc.runtime import Explainer
 
@@ -56,14 +61,17 @@ def explain_command(
         bundle, providers=[{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]]
     )
     spec = InputSpec.from_manifest(explainer.manifest)
-    chosen = _class_number(target, spec.classes)
+    chosen, tunables = class_number(target, spec.classes), dict(_tunable(text) for text in tune)
     failed = False
     for path in images:
         batch, pictures = load_images([path], spec, fit)
-        with working(f"explaining {path.name}"):
-            result = explainer(batch, chosen)
-        reports = [_report(path, i, result, explainer.manifest, spec.classes, chosen) for i in range(len(batch))]
-        failed |= any(report["alarms"] for report in reports)
+        with working(f"explaining {path.name}"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", HealthWarning)  # printed below, with the picture's name
+            result = explainer(batch, chosen, tunables)
+        reports = [_report(path, i, result, spec.classes, chosen) for i in range(len(batch))]
+        failed |= any(report["alarm"] for report in reports)
+        for sentence in explainer.outside_box(batch):
+            note(f"Warning: {path}: {sentence}")
         place = _place(path, output, len(images) > 1)
         _write_picture(place, pictures, result.relevance)
         if npz is not None:
@@ -74,7 +82,7 @@ def explain_command(
         raise click.exceptions.Exit(1)
 
 
-def _class_number(text: str | None, classes: list[str] | None) -> int | None:
+def class_number(text: str | None, classes: list[str] | None) -> int | None:
     """Read a class by number or name; the explainer checks the range."""
     if text is None:
         return None
@@ -86,9 +94,15 @@ def _class_number(text: str | None, classes: list[str] | None) -> int | None:
     raise click.BadParameter(f"{text!r} is no class: {known}.", param_hint="--class")
 
 
-def _report(
-    path: Path, i: int, result: Any, manifest: Any, names: list[str] | None, chosen: int | None
-) -> dict[str, Any]:
+def _tunable(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not NAME=NUMBER, as in gamma.gamma=0.5.", param_hint="--tune") from error
+
+
+def _report(path: Path, i: int, result: Any, names: list[str] | None, chosen: int | None) -> dict[str, Any]:
     scores = result.output[i].astype(np.float64)
     exponentials = np.exp(scores - scores.max())
     shares = exponentials / exponentials.sum()
@@ -104,7 +118,7 @@ def _report(
             {"class": c, "name": names[c] if names else None, "score": scores[c], "softmax": shares[c]} for c in order
         ],
         "health": health,
-        "alarms": result.health.alarms(manifest["thresholds"])[i],
+        "alarm": result.alarms[i],
     }
 
 
@@ -124,8 +138,8 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
         f"max - min {health['range']:.3g}, non-finite {health['nonfinite']:.0f} (per unit of seed)"
     )
     click.echo(f"  wrote {report['heatmap']}")
-    for alarm in report["alarms"]:
-        note(f"Warning: {report['image']}: {alarm}")
+    if report["alarm"]:
+        note(f"Warning: {report['image']}: {report['alarm']}")
 
 
 def _place(image: Path, output: Path | None, several: bool) -> Path:

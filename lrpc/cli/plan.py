@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,35 @@ from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import table
 
 
-@click.command("plan", epilog=RULES_EPILOG, short_help="Show which rule each layer gets, and why.")
+@click.command("plan", epilog=RULES_EPILOG, short_help="Show which rule each layer gets, why, and what can go wrong.")
 @MODEL
 @plan_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan_command(model: Path, as_json: bool, **options: Any) -> None:
     """Show which rule each layer of the canonized model gets, and why; nothing is written.
 
+    The column amplification is a guarantee, whatever the input: how much more relevance (sum of |R|) a layer
+    can hand to its inputs than arrives at its output. The last line says it for the whole network. A layer
+    that is unbounded need not explode; `lrpc trace` shows what it does on a picture.
+
     \b
     lrpc plan resnet50.onnx
     lrpc plan resnet50.onnx --composite epsilon-plus --rule 'layer4.*=gamma(0.1)'
+    lrpc plan resnet50.onnx --composite bounded
     """
     import lrpc
+    from lrpc.certificate import certify
 
     plan = lrpc.plan_model(model, **plan_arguments(model, **options))
+    certificate = certify(plan)
     if as_json:
-        click.echo(plan.to_json())
+        click.echo(json.dumps({**json.loads(plan.to_json()), **certificate.to_dict()}, indent=1))
         return
+    bounds = [str(bound) for bound in certificate.layers.values()]
     rows = [
-        (str(index), row.layer, row.op, str(row.kind), str(row.rule), row.why) for index, row in enumerate(plan.rows)
+        (str(i), r.layer, r.op, str(r.kind), str(r.rule), bound, r.why)
+        for i, (r, bound) in enumerate(zip(plan.rows, bounds, strict=True))
     ]
-    table(("#", "layer", "op", "kind", "rule", "why"), rows, right=(0,))
+    table(("#", "layer", "op", "kind", "rule", "amplification", "why"), rows, right=(0,))
     click.echo(f"composite {plan.composite.replace('_', '-')}, {len(rows)} layers")
+    click.echo(certificate.verdict)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
+import onnx.helper
 import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter
 from lrpc.lower.health import emit_health
-from lrpc.lower.propagate import propagate
+from lrpc.lower.propagate import Passage, propagate
 from lrpc.lower.target import emit_seed
+from lrpc.lower.tunable import group_names
 from lrpc.plan import Plan
 from passes.graph import Graph
 from passes.upgrade import OPSET
 from passes.write import to_proto
+
+Where = dict[str, Any]
+"""The names of a layer's tensors in a graph: {"layer", "arriving", "handed": [..], "divisions": [[divisor, s], ..]}."""
 
 SEED, TARGET, RELEVANCE, HEALTH = "seed", "target", "relevance", "health"
 
@@ -23,18 +30,19 @@ def traced_name(layer: str) -> str:
     return f"{layer}/traced"
 
 
-def relevance_graph(plan: Plan, trace: bool = False) -> tuple[onnx.ModelProto, list[str]]:
+def relevance_graph(plan: Plan, trace: bool = False, tunable: bool = False) -> tuple[onnx.ModelProto, list[str]]:
     """Return the separate backward graph (taps and seed in, relevance out) and the names of its taps.
 
     trace: also return the relevance arriving at each layer's output, called `traced_name(layer)`.
+    tunable: take each rule's epsilon and gamma as inputs with defaults.
     """
-    emit = Emitter(reserved=plan.graph.tensor_names())
+    emit = Emitter(reserved=plan.graph.tensor_names(), groups=group_names(plan) if tunable else None)
     output = plan.graph.outputs[0]
     seed = gs.Variable(SEED, np.float32, output.shape)
-    relevance, arriving = propagate(emit, plan, seed)
+    relevance, passages = propagate(emit, plan, seed)
     outputs = [_named(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)]
     if trace:
-        outputs += _traced(emit, plan, arriving)
+        outputs += _traced(emit, plan, passages)
     body = gs.Graph(emit.nodes, [*emit.taps.values(), seed], outputs, name="relevance", opset=OPSET)
     return _written(body, emit, plan), list(emit.taps)
 
@@ -48,14 +56,15 @@ def forward_graph(plan: Plan, taps: list[str]) -> onnx.ModelProto:
     return to_proto(graph)
 
 
-def explain_graph(plan: Plan, seed_input: bool = False) -> onnx.ModelProto:
-    """Return model and relevance pass in one graph.
+def explain_graph(plan: Plan, seed_input: bool = False, tunable: bool = False) -> tuple[onnx.ModelProto, list[Where]]:
+    """Return model and relevance pass in one graph, and where a trace finds each layer in it.
 
-    Inputs: the model's own and `target` (or `seed`); outputs: the model's own, `relevance`, `health`.
+    Inputs: the model's own and `target` (or `seed`), and where `tunable` each rule's epsilon and gamma, which
+    have defaults; outputs: the model's own, `relevance`, `health`.
     """
     graph = plan.graph.copy()
     output = graph.outputs[0]
-    emit = Emitter(graph.body, reserved=plan.graph.tensor_names())
+    emit = Emitter(graph.body, reserved=plan.graph.tensor_names(), groups=group_names(plan) if tunable else None)
     if seed_input:
         seed: gs.Tensor = gs.Variable(SEED, np.float32, output.shape)
         graph.body.inputs = [*graph.inputs, seed]
@@ -63,11 +72,20 @@ def explain_graph(plan: Plan, seed_input: bool = False) -> onnx.ModelProto:
         target = gs.Variable(TARGET, np.int64, output.shape[:1])
         graph.body.inputs = [*graph.inputs, target]
         seed = emit_seed(emit, output, target)
-    relevance, _ = propagate(emit, plan, seed)
+    relevance, passages = propagate(emit, plan, seed)
     explained = _named(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)
     health = emit_health(emit, explained, seed, HEALTH)
     graph.body.outputs = [*graph.outputs, explained, health]
-    return _written(graph.body, emit, plan)
+    return _written(graph.body, emit, plan), [_where(layer, passage) for layer, passage in passages.items()]
+
+
+def _where(layer: str, passage: Passage) -> Where:
+    return {
+        "layer": layer,
+        "arriving": passage.arriving.name,
+        "handed": [tensor.name for tensor in passage.handed],
+        "divisions": [[stabilized.name, s.name] for stabilized, s in passage.divisions],
+    }
 
 
 def _named(emit: Emitter, tensor: gs.Tensor, name: str, shape: list[int | str]) -> gs.Variable:
@@ -76,9 +94,9 @@ def _named(emit: Emitter, tensor: gs.Tensor, name: str, shape: list[int | str]) 
     return named
 
 
-def _traced(emit: Emitter, plan: Plan, arriving: dict[str, gs.Tensor]) -> list[gs.Variable]:
+def _traced(emit: Emitter, plan: Plan, passages: dict[str, Passage]) -> list[gs.Variable]:
     shapes = {node.name: node.outputs[0].shape for node in plan.graph.nodes}
-    return [_named(emit, arriving[layer], traced_name(layer), shapes[layer]) for layer in reversed(arriving)]
+    return [_named(emit, passages[layer].arriving, traced_name(layer), shapes[layer]) for layer in reversed(passages)]
 
 
 def _written(body: gs.Graph, emit: Emitter, plan: Plan) -> onnx.ModelProto:
@@ -86,4 +104,7 @@ def _written(body: gs.Graph, emit: Emitter, plan: Plan) -> onnx.ModelProto:
         name: {"lrpc.layer": layer} | ({"lrpc.rule": rule} if rule else {})
         for name, (layer, rule) in emit.provenance.items()
     }
-    return to_proto(Graph(body, plan.graph.metadata, plan.graph.modules, body.name), notes)
+    proto = to_proto(Graph(body, plan.graph.metadata, plan.graph.modules, body.name), notes)
+    for tunable in emit.tunables.values():  # an initializer that is an input too is the input's default
+        proto.graph.input.append(onnx.helper.make_tensor_value_info(tunable.name, onnx.TensorProto.FLOAT, []))
+    return proto

@@ -11,9 +11,8 @@ import onnx_graphsurgeon as gs
 from lrpc.algebra import KEEP, ONE, Gate, Rule, Share, Term, Test
 from lrpc.emitter import Emitter
 from lrpc.lower.modify import modify_input, modify_parameter
-from lrpc.lower.stabilize import divide
+from lrpc.lower.stabilize import divide, stabilize
 from lrpc.ops import LinearOp
-from lrpc.stabilizer import Stabilizer
 
 _COMPARISON = {Test.POSITIVE: "Greater", Test.NON_NEGATIVE: "GreaterOrEqual", Test.NEGATIVE: "Less"}
 
@@ -38,8 +37,10 @@ class _Shared:
         inputs = [self._inputs(index, term) for index, term in enumerate(self.share.terms)]
         outputs = [self._forward(index, term, inputs[index]) for index, term in enumerate(self.share.terms)]
         d = _signed_total(self.emit, outputs, [term.sign for term in self.share.terms], "d")
-        s = divide(self.emit, relevance, d, rule.stabilizer, len(self.node.outputs[0].shape))
-        s = self._gated(s, self.share.gate)
+        stabilized = stabilize(self.emit, d, rule.stabilizer, len(self.node.outputs[0].shape))
+        can_vanish = rule.stabilizer.can_vanish or self.emit.group is not None  # a tunable epsilon may be 0
+        s = self._gated(divide(self.emit, relevance, stabilized, can_vanish), self.share.gate)
+        self.emit.divisions.append((stabilized, s))
         handed = [self._backward(index, term, inputs[index], s) for index, term in enumerate(self.share.terms)]
         signs = [term.sign for term in self.share.terms]
         if rule.share_bias and (earned := self._earned(s)) is not None:
@@ -95,7 +96,7 @@ class _Shared:
             ones = [modify_input(self.emit, self.emit.read(x), ONE, "one") for x in self.op.data(self.node)]
             w = modify_parameter(self.emit, self.weight, ONE)
             count = self.op.forward(self.emit, self.node, ones, w, None)
-            portion = divide(self.emit, earned, count, Stabilizer(0.0), len(self.node.outputs[0].shape))
+            portion = divide(self.emit, earned, count, can_vanish=True)
             return self.op.transpose(self.emit, self.node, portion, w)
 
     def _gated(self, s: gs.Tensor, gate: Gate) -> gs.Tensor:

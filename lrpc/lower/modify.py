@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.algebra import Abs, Boost, Fill, Keep, Mod, Neg, Pos, Square, Zero
 from lrpc.emitter import Emitter
+from lrpc.stabilizer import shortest
 
 
 def modify_parameter(emit: Emitter, value: gs.Tensor | None, mod: Mod) -> gs.Tensor | None:
@@ -17,7 +18,7 @@ def modify_parameter(emit: Emitter, value: gs.Tensor | None, mod: Mod) -> gs.Ten
         return None
     if isinstance(mod, Keep):
         return value
-    return emit.shared(f"{value.name}/{_slug(mod)}", lambda name: _modified(emit, value, mod, name))
+    return emit.shared(f"{value.name}/{_slug(mod, emit.group)}", lambda name: _modified(emit, value, mod, name))
 
 
 def modify_input(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor:
@@ -39,7 +40,7 @@ def _modified(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor
             return emit.op("Mul", [value, value], name)
         case Boost(gamma, part):
             clamped = _modified(emit, value, part, f"{name}/part")
-            scaled = emit.op("Mul", [clamped, emit.constant(gamma, f"{name}/gamma")], f"{name}/scaled")
+            scaled = emit.op("Mul", [clamped, emit.parameter(gamma, "gamma", f"{name}/gamma")], f"{name}/scaled")
             return emit.op("Add", [value, scaled], name)
         case Fill(number):
             filling = emit.constant(_per_channel(number, len(value.shape)), f"{name}/value")
@@ -56,10 +57,11 @@ def _per_channel(number: float | tuple[float, ...], rank: int) -> np.ndarray:
     return values if values.ndim == 0 else values.reshape(1, -1, *[1] * (rank - 2))
 
 
-def _slug(mod: Mod) -> str:
+def _slug(mod: Mod, group: str | None = None) -> str:
+    """Name a modifier; with a tunable gamma it is one of its rule's group."""
     match mod:
         case Boost(gamma, part):
-            return f"boost_{_slug(part)}_{gamma:g}"
+            return f"boost_{_slug(part)}_{group or shortest(gamma)}"
         case Fill(number):
             return f"fill_{number}"
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import assert_never
 
 import onnx_graphsurgeon as gs
@@ -25,23 +26,37 @@ from lrpc.ops.structure import Sum
 from lrpc.plan import Plan
 
 
-def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, dict[str, gs.Tensor]]:
-    """Emit the relevance pass; return the relevance at the input, and that arriving at each layer's output.
+@dataclass(frozen=True)
+class Passage:
+    """What the relevance pass emitted for one layer.
+
+    arriving: the relevance at its output.  handed: what it gives to each of its inputs.
+    divisions: each share's stabilized denominator, and the quotient behind its gate.
+    """
+
+    arriving: gs.Tensor
+    handed: list[gs.Tensor]
+    divisions: list[tuple[gs.Tensor, gs.Tensor]]
+
+
+def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, dict[str, Passage]]:
+    """Emit the relevance pass; return the relevance at the input, and each layer's passage from the output down.
 
     A tensor that several layers read collects the relevance of all of them, here and nowhere else.
     """
     collected: dict[str, list[gs.Tensor]] = {plan.graph.outputs[0].name: [seed]}
-    arriving: dict[str, gs.Tensor] = {}
+    passages: dict[str, Passage] = {}
     for node, row in zip(reversed(plan.graph.nodes), reversed(plan.rows), strict=True):
+        before = len(emit.divisions)
         with emit.layer(row.layer, str(row.rule)):
             relevance = _collect(emit, collected.pop(node.outputs[0].name))
             handed = _lower(emit, node, row.rule, relevance)
-        arriving[row.layer] = relevance
+        passages[row.layer] = Passage(relevance, handed, emit.divisions[before:])
         for tensor, value in zip(OPS[node.op].data(node), handed, strict=True):
             collected.setdefault(tensor.name, []).append(value)
     (entry,) = plan.graph.inputs
     with emit.layer(entry.name, ""):
-        return _collect(emit, collected.pop(entry.name)), arriving
+        return _collect(emit, collected.pop(entry.name)), passages
 
 
 def _collect(emit: Emitter, values: list[gs.Tensor]) -> gs.Tensor:

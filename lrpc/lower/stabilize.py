@@ -9,14 +9,15 @@ from lrpc.emitter import Emitter
 from lrpc.stabilizer import Stabilizer
 
 
-def divide(emit: Emitter, relevance: gs.Tensor, d: gs.Tensor, stabilizer: Stabilizer, rank: int) -> gs.Tensor:
-    """Emit relevance / st(d); where st(d) is 0 the quotient is 0.
-
-    rank: the number of axes of d, for the default axes of an rms scale.
-    """
+def stabilize(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, rank: int) -> gs.Tensor:
+    """Emit st(d). rank: the number of axes of d, for the default axes of an rms scale."""
     with emit.scope("stabilize"):
-        stabilized = _stabilize(emit, d, stabilizer, rank)
-    if not stabilizer.can_vanish:
+        return _stabilize(emit, d, stabilizer, rank)
+
+
+def divide(emit: Emitter, relevance: gs.Tensor, stabilized: gs.Tensor, can_vanish: bool) -> gs.Tensor:
+    """Emit relevance / stabilized; where the divisor is 0 the quotient is 0."""
+    if not can_vanish:
         return emit.op("Div", [relevance, stabilized], "s")
     zero, one = emit.constant(0.0, "s/zero"), emit.constant(1.0, "s/one")
     vanished = emit.op("Equal", [stabilized, zero], "s/vanished")
@@ -39,7 +40,7 @@ def _stabilize(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, rank: int) -
 
 
 def _margin(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, rank: int) -> gs.Tensor:
-    margin: gs.Tensor = emit.constant(stabilizer.epsilon, "epsilon")
+    margin: gs.Tensor = emit.parameter(stabilizer.epsilon, "epsilon", "epsilon")
     if stabilizer.scale == "rms":
         axes = stabilizer.axes or tuple(range(1, rank))
         margin = emit.op("Mul", [margin, _rms(emit, d, axes)], "scaled")

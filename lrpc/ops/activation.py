@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emitter import Emitter
 from lrpc.kinds import Kind
 from lrpc.ops.op import Op
+from lrpc.sign import ANY, NON_NEGATIVE, NON_POSITIVE, Sign
 from passes.graph import constant
 
 Derivative = Callable[["Scalar", gs.Node, gs.Tensor, gs.Tensor], gs.Tensor]
@@ -23,6 +24,18 @@ class Activation(Op):
     """y = f(x), elementwise."""
 
     derivative: Derivative = lambda f, node, x, y: x
+    steepest: Callable[[gs.Node], float] = lambda node: math.inf
+    never_negative: bool = False
+
+    def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
+        """Every activation keeps x >= 0, but a Clip whose upper limit is below 0."""
+        if self.name == "Clip" and _limit(node, 2, math.inf) < 0:
+            return NON_POSITIVE
+        floored = self.name == "Clip" and _limit(node, 1, -math.inf) >= 0
+        return NON_NEGATIVE if self.never_negative or floored or not inputs[0].negative else ANY
+
+    def slope(self, node: gs.Node) -> float:
+        return self.steepest(node)
 
     def problem(self, node: gs.Node) -> str:
         if any(constant(tensor) is None for tensor in node.inputs[1:] if not tensor.is_empty()):
@@ -183,7 +196,28 @@ _DERIVATIVES: dict[str, Derivative] = {
     "Clip": _clip,
 }
 
+_STEEPEST: dict[str, Callable[[gs.Node], float]] = {
+    "LeakyRelu": lambda node: max(1.0, abs(_number(node, "alpha", 0.01))),
+    "PRelu": lambda node: max(1.0, float(np.abs(node.inputs[1].values).max())),
+    "Elu": lambda node: max(1.0, abs(_number(node, "alpha", 1.0))),
+    "Selu": lambda node: _number(node, "gamma", 1.0507010) * max(1.0, _number(node, "alpha", 1.6732632)),
+    "Gelu": lambda node: 1.13,
+    "HardSwish": lambda node: 1.5,
+    "HardSigmoid": lambda node: abs(_number(node, "alpha", 0.2)),
+    "Sigmoid": lambda node: 0.25,
+}
+"""What |f'| never exceeds, where that is not 1."""
+
+_NEVER_NEGATIVE = ("Relu", "HardSigmoid", "Sigmoid", "Softplus")
+
 ACTIVATIONS = tuple(
-    Activation(name, Kind.ACTIVATION, elementwise=True, derivative=derivative)
+    Activation(
+        name,
+        Kind.ACTIVATION,
+        elementwise=True,
+        derivative=derivative,
+        steepest=_STEEPEST.get(name, lambda node: 1.0),
+        never_negative=name in _NEVER_NEGATIVE,
+    )
     for name, derivative in _DERIVATIVES.items()
 )

@@ -26,8 +26,14 @@ class BatchNorm(LinearOp):
         return self._per_channel(emit, node, _scale(node), "scale")
 
     def bias(self, emit: Emitter, node: gs.Node) -> gs.Tensor | None:
+        return self._per_channel(emit, node, np.asarray(self.values(node)[1]), "shift")
+
+    def values(self, node: gs.Node) -> tuple[np.ndarray | None, np.ndarray | None]:
         beta, mean = (tensor.values.astype(np.float64) for tensor in node.inputs[2:4])
-        return self._per_channel(emit, node, beta - mean * _scale(node), "shift")
+        return _scale(node), beta - mean * _scale(node)
+
+    def slope(self, node: gs.Node) -> float:
+        return float(np.abs(_scale(node)).max())
 
     def forward(
         self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None

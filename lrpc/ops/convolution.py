@@ -24,6 +24,10 @@ class _Weighted(LinearOp):
         bias = parameter(node, 2)
         return None if bias is None else emit.read(bias)
 
+    def values(self, node: gs.Node) -> tuple[np.ndarray | None, np.ndarray | None]:
+        bias = parameter(node, 2)
+        return constant(node.inputs[1]), None if bias is None else constant(bias)
+
     def problem(self, node: gs.Node) -> str:
         if constant(node.inputs[1]) is None:
             return "its weight is computed from the input, not a constant"
@@ -41,6 +45,10 @@ class _Weighted(LinearOp):
 class Convolution(_Weighted):
     """Conv: the transpose is a ConvTranspose with the same weight."""
 
+    def slope(self, node: gs.Node) -> float:
+        weight = node.inputs[1].values
+        return float(np.abs(weight).reshape(len(weight), -1).sum(axis=1, dtype=np.float64).max())
+
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         size = _sizes(node.inputs[0])
         attributes = {key: node.attrs[key] for key in _GEOMETRY}
@@ -50,6 +58,11 @@ class Convolution(_Weighted):
 @dataclass(frozen=True)
 class TransposedConvolution(_Weighted):
     """ConvTranspose: the transpose is a Conv with the same weight."""
+
+    def slope(self, node: gs.Node) -> float:
+        groups, weight = node.attrs["group"], node.inputs[1].values
+        by_group = np.abs(weight).reshape(groups, -1, *weight.shape[1:]).sum(axis=1, dtype=np.float64)
+        return float(by_group.reshape(*by_group.shape[:2], -1).sum(axis=2).max())
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         attributes = {key: node.attrs[key] for key in (*_GEOMETRY, "pads")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter
@@ -31,6 +32,14 @@ class Dense(LinearOp):
     def bias(self, emit: Emitter, node: gs.Node) -> gs.Tensor | None:
         bias = parameter(node, 2)
         return None if bias is None else emit.read(bias)
+
+    def values(self, node: gs.Node) -> tuple[np.ndarray | None, np.ndarray | None]:
+        bias = parameter(node, 2)
+        return constant(node.inputs[1]), None if bias is None else constant(bias)
+
+    def slope(self, node: gs.Node) -> float:
+        inputs = 1 if node.attrs.get("transB", 0) else 0
+        return float(np.abs(node.inputs[1].values).sum(axis=inputs, dtype=np.float64).max())
 
     def forward(
         self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None

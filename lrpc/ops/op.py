@@ -6,13 +6,18 @@ any parameters; every op gives its vector-Jacobian product. `lrpc.lower` puts ru
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter
 from lrpc.kinds import Kind
+from lrpc.sign import ANY, ZEROS, Sign
 from passes.graph import static_shape
 
 DYNAMIC_SIZE = "the size of its input is dynamic; fix the model's input size (the batch may stay dynamic)"
@@ -40,6 +45,14 @@ class Op:
         """Emit J^T relevance, one result per data input."""
         raise TypeError(f"{self.name} has no gradient")
 
+    def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
+        """Return which signs the output can have, given those of the data inputs."""
+        return ANY
+
+    def slope(self, node: gs.Node) -> float:
+        """Return a number that sum |J^T R| / sum |R| never exceeds."""
+        return math.inf
+
 
 @dataclass(frozen=True)
 class LinearOp(Op):
@@ -65,9 +78,29 @@ class LinearOp(Op):
         """Emit J_w^T s, one result per data input, each shaped as that input."""
         raise TypeError(f"{self.name} has no transpose")
 
+    def values(self, node: gs.Node) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the arrays of weight and bias; None for one that there is not."""
+        return None, None
+
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         """Emit J^T relevance with the layer's own weight."""
         return self.transpose(emit, node, relevance, self.weight(emit, node))
+
+
+@dataclass(frozen=True)
+class Selection(Op):
+    """An operator whose every output value is one of its inputs' or 0: signs stay, and relevance cannot grow."""
+
+    def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
+        return union(inputs)
+
+    def slope(self, node: gs.Node) -> float:
+        return 1.0
+
+
+def union(signs: Sequence[Sign]) -> Sign:
+    """Return what a value that comes from any of several tensors, or is their sum, can be."""
+    return reduce(or_, signs, ZEROS)
 
 
 def window_problem(node: gs.Node) -> str:

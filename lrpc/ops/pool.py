@@ -11,7 +11,8 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter, like
 from lrpc.ops.convolution import transposed
-from lrpc.ops.op import LinearOp, Op, dynamic_size, present, window_problem
+from lrpc.ops.op import LinearOp, Selection, dynamic_size, present, window_problem
+from lrpc.sign import Sign
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,12 @@ class AveragePool(LinearOp):
     """A depthwise convolution with ones, divided by the number of positions that each window counts."""
 
     parametric: bool = False
+
+    def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
+        return inputs[0]
+
+    def slope(self, node: gs.Node) -> float:
+        return 1.0
 
     def problem(self, node: gs.Node) -> str:
         return window_problem(node) or super().problem(node)
@@ -86,6 +93,12 @@ class GlobalAveragePool(LinearOp):
 
     parametric: bool = False
 
+    def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
+        return inputs[0]
+
+    def slope(self, node: gs.Node) -> float:
+        return 1.0
+
     def problem(self, node: gs.Node) -> str:
         return dynamic_size(node) or super().problem(node)
 
@@ -102,7 +115,7 @@ class GlobalAveragePool(LinearOp):
 
 
 @dataclass(frozen=True)
-class MaxPool(Op):
+class MaxPool(Selection):
     """The winner takes all, the first one on ties; overlapping windows add up."""
 
     def problem(self, node: gs.Node) -> str:

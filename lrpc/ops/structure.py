@@ -10,7 +10,8 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter, like
 from lrpc.ops.convolution import crop
-from lrpc.ops.op import LinearOp, Op
+from lrpc.ops.op import LinearOp, Selection, union
+from lrpc.sign import ANY, Sign
 from passes.branches import body_branch
 from passes.graph import constant, static_shape
 
@@ -39,6 +40,12 @@ class Sum(LinearOp):
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         return [s] * len(node.inputs)
 
+    def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
+        return union(inputs)
+
+    def slope(self, node: gs.Node) -> float:
+        return float(len(node.inputs))
+
     def to_body(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         """Emit all relevance for the body of a residual block, and zeros for its shortcut."""
         nothing = emit.op("Mul", [relevance, emit.constant(0.0, "nothing/zero")], "nothing")
@@ -47,7 +54,7 @@ class Sum(LinearOp):
 
 
 @dataclass(frozen=True)
-class Identity(Op):
+class Identity(Selection):
     """Identity and Dropout, and the branches of a fan-out."""
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
@@ -55,7 +62,7 @@ class Identity(Op):
 
 
 @dataclass(frozen=True)
-class Reshape(Op):
+class Reshape(Selection):
     """Flatten, Reshape, Squeeze and Unsqueeze."""
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
@@ -63,7 +70,7 @@ class Reshape(Op):
 
 
 @dataclass(frozen=True)
-class Transpose(Op):
+class Transpose(Selection):
     """Transpose: relevance goes through the inverse permutation."""
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
@@ -74,7 +81,7 @@ class Transpose(Op):
 
 
 @dataclass(frozen=True)
-class Concat(Op):
+class Concat(Selection):
     """Concat: every input gets its own slice."""
 
     def data(self, node: gs.Node) -> list[gs.Tensor]:
@@ -97,7 +104,7 @@ class Concat(Op):
 
 
 @dataclass(frozen=True)
-class Pad(Op):
+class Pad(Selection):
     """Pad with a constant: relevance of the padding is dropped."""
 
     def problem(self, node: gs.Node) -> str:
@@ -109,6 +116,11 @@ class Pad(Op):
         if None in (static_shape(node.inputs[0]) or ())[1:]:
             return "the size of its input is dynamic; give the model a fixed input size"
         return super().problem(node)
+
+    def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
+        given = len(node.inputs) > 2 and not node.inputs[2].is_empty()
+        filling = constant(node.inputs[2]) if given else np.zeros(1)
+        return union(inputs) | (ANY if filling is None else Sign(bool((filling > 0).any()), bool((filling < 0).any())))
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         rank = len(node.inputs[0].shape)

@@ -1,0 +1,248 @@
+"""What a plan guarantees before it runs: how much each layer, and the whole network, can amplify relevance.
+
+A layer's amplification is sum |R_in| / sum |R_out|: the relevance that it hands to its inputs over what
+arrives at its output. Its bound follows from the rule's algebra and the signs of input and weights: where
+all numerators under a denominator have one sign, their quotients add up to at most 1. The network's
+bound is the largest product of the layers' bounds along any way from the output to the input.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from lrpc.algebra import (
+    KEEP,
+    NEG,
+    POS,
+    ZERO,
+    Abs,
+    Behaviour,
+    BodyOnly,
+    Boost,
+    Copy,
+    Fill,
+    Gradient,
+    Keep,
+    Mod,
+    Neg,
+    Pass,
+    Pos,
+    ReluBetaSmooth,
+    ReluDeconvNet,
+    ReluGuidedBackprop,
+    Rule,
+    Share,
+    Square,
+    Term,
+    Test,
+    WinnerTakeAll,
+    Zero,
+)
+from lrpc.facts import signs
+from lrpc.ops import OPS, LinearOp, Op
+from lrpc.plan import Plan
+from lrpc.sign import NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
+from lrpc.stabilizer import shortest
+
+PRACTICAL = 1e3
+"""A larger bound for the whole network is finite, and says nothing."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """limit: the most that a layer amplifies, infinity where nothing bounds it.
+
+    condition: what must hold for that.  only: what bounds an unbounded layer instead.
+    """
+
+    limit: float
+    condition: str = ""
+    only: str = ""
+
+    def __str__(self) -> str:
+        if math.isinf(self.limit):
+            return f"unbounded ({self.only})" if self.only else "unbounded"
+        return f"<= {self.limit:.4g}" + (f" {self.condition}" if self.condition else "")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The bound of each layer by name, in execution order, and that of the whole network."""
+
+    layers: dict[str, Bound]
+    network: float
+
+    @property
+    def unbounded(self) -> list[str]:
+        """The layers that nothing bounds."""
+        return [layer for layer, bound in self.layers.items() if math.isinf(bound.limit)]
+
+    @property
+    def verdict(self) -> str:
+        """The guarantee in one sentence."""
+        if self.unbounded:
+            shown = ", ".join(self.unbounded[:5]) + (", ..." if len(self.unbounded) > 5 else "")
+            return f"unbounded at {len(self.unbounded)} layers: {shown}"
+        conditions = dict.fromkeys(bound.condition for bound in self.layers.values() if bound.condition)
+        where = "".join(f", {condition}" for condition in conditions)
+        if self.network > PRACTICAL:
+            return f"unbounded in practice: sum |R_in| <= 10^{math.log10(self.network):.1f} x sum |R_out|{where}"
+        return f"bounded: sum |R_in| <= {self.network:.4g} x sum |R_out|{where}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return {"verdict", "bound", "bounds": {layer: {"limit", "condition", "only"}}}; None stands for no limit."""
+
+        def finite(value: float) -> float | None:
+            return value if math.isfinite(value) else None
+
+        bounds = {
+            layer: {"limit": finite(bound.limit), "condition": bound.condition, "only": bound.only}
+            for layer, bound in self.layers.items()
+        }
+        return {"verdict": self.verdict, "bound": finite(self.network), "bounds": bounds}
+
+
+def certify(plan: Plan) -> Certificate:
+    """Bound the amplification of every layer of a plan, and of the network as a whole."""
+    known = signs(plan.graph)
+    bounds: dict[str, Bound] = {}
+    growth = {tensor.name: 1.0 for tensor in plan.graph.inputs}
+    for node, row in zip(plan.graph.nodes, plan.rows, strict=True):
+        op = OPS[node.op]
+        bounds[row.layer] = layer_bound(op, node, row.rule, [known[tensor.name] for tensor in op.data(node)])
+        ways = max(growth.get(tensor.name, 0.0) for tensor in op.data(node))
+        growth[node.outputs[0].name] = ways * bounds[row.layer].limit if ways else 0.0
+    return Certificate(bounds, growth[plan.graph.outputs[0].name])
+
+
+def layer_bound(op: Op, node: gs.Node, rule: Behaviour, inputs: list[Sign]) -> Bound:
+    """Return the most that a layer can amplify, given the signs of its data inputs."""
+    match rule:
+        case Rule():
+            assert isinstance(op, LinearOp)
+            limit = _rule_bound(rule, inputs, *(_sign_of(values) for values in _values(op, node)))
+            return Bound(limit, _condition(rule), _only(rule, op.parametric) if math.isinf(limit) else "")
+        case Gradient():
+            return Bound(op.slope(node))
+        case Copy():
+            return Bound(float(len(node.inputs)))
+        case Pass() | BodyOnly() | WinnerTakeAll() | ReluDeconvNet() | ReluGuidedBackprop() | ReluBetaSmooth():
+            return Bound(1.0)
+        case _:
+            assert_never(rule)
+
+
+def _values(op: LinearOp, node: gs.Node) -> tuple[np.ndarray, np.ndarray]:
+    """Return weight and bias; a layer without parameters weighs its inputs by positive numbers."""
+    weight, bias = op.values(node)
+    return np.ones(1) if weight is None else weight, np.zeros(1) if bias is None else bias
+
+
+def _sign_of(values: np.ndarray) -> Sign:
+    return Sign(bool((values > 0).any()), bool((values < 0).any()))
+
+
+def _rule_bound(rule: Rule, inputs: list[Sign], weight: Sign, bias: Sign) -> float:
+    one_signed = [_share_bound(share, rule.stabilizer.signed, inputs, weight, bias) for share in rule.shares]
+    if None not in one_signed:
+        limits = [limit for limit in one_signed if limit is not None]
+        return max(limits) if _exclusive(rule) else math.fsum(limits)
+    if box_of(rule) is not None:
+        return 1.0
+    if (gamma := _gamma_of(rule, bias == ZEROS)) and rule.stabilizer.signed:
+        return (2 + gamma) / gamma
+    return math.inf
+
+
+def _exclusive(rule: Rule) -> bool:
+    """Whether the gates of two shares let no unit through both."""
+    gates = [share.gate for share in rule.shares]
+    tests = {gate.test for gate in gates}
+    disjoint = tests in ({Test.POSITIVE, Test.NEGATIVE}, {Test.NON_NEGATIVE, Test.NEGATIVE})
+    return disjoint and len({gate.bias for gate in gates}) == 1
+
+
+def _share_bound(share: Share, signed: bool, inputs: list[Sign], weight: Sign, bias: Sign) -> float | None:
+    """Return |weight| where all numerators of a share, and its bias, have one sign; None where they differ."""
+    total = ZEROS
+    for term in share.terms:
+        parts = [_modified(term.x, x) * _modified(term.w, weight) for x in inputs] + [_modified(term.b, bias)]
+        for part in parts:
+            total |= part if term.sign > 0 else -part
+    if not total.negative or (signed and not total.positive):
+        return abs(share.weight)
+    return None
+
+
+def _modified(mod: Mod, value: Sign) -> Sign:
+    match mod:
+        case Keep() | Boost():
+            return value
+        case Pos():
+            return Sign(value.positive, False)
+        case Neg():
+            return Sign(False, value.negative)
+        case Abs() | Square():
+            return ZEROS if value == ZEROS else NON_NEGATIVE
+        case Zero():
+            return ZEROS
+        case Fill(number):
+            values = number if isinstance(number, tuple) else (number,)
+            return (NON_NEGATIVE if max(values) > 0 else ZEROS) | (NON_POSITIVE if min(values) < 0 else ZEROS)
+        case _:
+            assert_never(mod)
+
+
+def box_of(rule: Behaviour) -> tuple[object, object] | None:
+    """Return low and high where a rule is ZBox, None where it is not."""
+    if not isinstance(rule, Rule) or len(rule.shares) != 1:
+        return None
+    match [(t.x, t.w, t.sign) for t in rule.shares[0].terms]:
+        case [(Keep(), Keep(), 1), (Fill(low), Pos(), -1), (Fill(high), Neg(), -1)]:
+            return _listed(low), _listed(high)
+    return None
+
+
+def _listed(number: float | tuple[float, ...]) -> float | list[float]:
+    return list(number) if isinstance(number, tuple) else number
+
+
+def _gamma_of(rule: Rule, without_bias: bool) -> float:
+    """Return gamma where a rule is general Gamma with the gate that bounds it, 0 where it is not."""
+    if len(rule.shares) != 2:
+        return 0.0
+    upper, lower = rule.shares
+    boosts = [term.w for term in upper.terms if isinstance(term.w, Boost)]
+    if len(boosts) != 2:
+        return 0.0
+    gamma = boosts[0].gamma
+    up, down = Boost(gamma, POS), Boost(gamma, NEG)
+    zeroed = upper.terms[0].b == ZERO
+    consistent = without_bias or upper.gate.bias != zeroed
+    b_up, b_down = (ZERO, ZERO) if zeroed else (up, down)
+    expected = (
+        (Term(POS, up, b_up), Term(NEG, down, ZERO)),
+        (Term(POS, down, b_down), Term(NEG, up, ZERO)),
+    )
+    gates = upper.gate.test in (Test.POSITIVE, Test.NON_NEGATIVE) and lower.gate.test is Test.NEGATIVE
+    same = (upper.terms, lower.terms) == expected and upper.gate.bias == lower.gate.bias
+    return gamma if consistent and gates and same else 0.0
+
+
+def _condition(rule: Rule) -> str:
+    return "for inputs within low and high" if box_of(rule) is not None else ""
+
+
+def _only(rule: Rule, parametric: bool) -> str:
+    """Say what bounds a rule that nothing else does: its numerators over the least that it divides by."""
+    stabilizer = rule.stabilizer
+    if not stabilizer.signed or stabilizer.can_vanish:
+        return "its denominator can come as near to 0 as it likes"
+    least = stabilizer.floor + (stabilizer.epsilon if stabilizer.scale == "none" else 0.0)
+    weight = "" if not parametric else " w" if rule.shares[0].terms[0].w == KEEP else " w'"
+    return f"sum |x{weight}| / {shortest(least)}"

@@ -1,0 +1,101 @@
+"""lrpc trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from lrpc.cli.show import note, table, working
+
+
+@click.command("trace", short_help="Show, layer by layer, where relevance grows.")
+@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE.lrp")
+@click.argument("image", type=click.Path(path_type=Path), metavar="IMAGE")
+@click.option("--class", "target", metavar="N", help="The class to explain, by number or name. Default: the top class.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw the trace on a logarithmic axis, as PNG or SVG.")
+@click.option("--layer", "layers", multiple=True, metavar="NAME",
+              help="Store the relevance arriving at this layer too (with --npz). Repeatable.")  # fmt: skip
+@click.option("--npz", type=click.Path(path_type=Path), help="Where: one array per layer, and `input`.")
+@click.option("--graph", type=click.Path(path_type=Path),
+              help="Write the traced graph itself, beside the bundle's weights.bin, to run it elsewhere.")  # fmt: skip
+@click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--fit", type=click.Choice(["crop", "stretch", "exact"]), default="crop", show_default=True,
+              help="How a picture of another size becomes the model's.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def trace_command(
+    bundle: Path,
+    image: Path,
+    target: str | None,
+    plot: Path | None,
+    layers: tuple[str, ...],
+    npz: Path | None,
+    graph: Path | None,
+    provider: str,
+    fit: str,
+    as_json: bool,
+) -> None:
+    """Show what happens to relevance on its way from the output down to the input.
+
+    For each layer, of the relevance that arrives at its output: max - min, sum, and sum of |R|; then the
+    layer's amplification (sum of |R| that it hands to its inputs over what arrived) and the smallest
+    |denominator| that it divided by. "<--" marks the first layer at which relevance leaves the range that
+    explanations are trusted in. All of it is computed inside the graph.
+
+    \b
+    lrpc trace resnet50.lrp dog.jpg --plot trace.png
+    lrpc trace resnet50.lrp dog.jpg --layer layer3.5.add --npz hidden.npz
+    """
+    from lrpc.cli.explain import class_number
+    from lrpc.image import InputSpec, load_images
+    from lrpc.inspect.trace import Tracer
+
+    if layers and npz is None:
+        raise click.UsageError("--layer needs --npz FILE to store its relevance in.")
+    tracer = Tracer(bundle, [{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]], layers)
+    spec = InputSpec.from_manifest(tracer.explainer.manifest)
+    batch, _ = load_images([image], spec, fit)
+    with working(f"tracing {image.name}"):
+        trace = tracer(batch, class_number(target, spec.classes))
+    for sample in range(len(batch)):
+        click.echo(trace.to_json(sample)) if as_json else _print(trace, sample)
+    if plot is not None:
+        from lrpc.trace_plot import plot_trace
+
+        plot_trace({image.name: (trace.samples[0], float(trace.health.abs_sum[0]))}, plot)
+        note(f"wrote {plot}")
+    if npz is not None:
+        arrays: dict[str, Any] = {"input": trace.relevance, **trace.hidden}
+        np.savez(npz, **arrays)
+        note(f"wrote {npz}")
+    if graph is not None:
+        _write_graph(tracer, graph)
+
+
+def _print(trace: Any, sample: int) -> None:
+    rows: list[tuple[str, ...]] = [
+        (
+            str(row.index), row.layer, row.kind, row.rule, f"{row.range:.3g}", f"{row.sum:.3g}", f"{row.abs_sum:.3g}",
+            f"{row.amplification:.3g}", "-" if row.denominator is None else f"{row.denominator:.2g}",
+            "<--" if row.first_bad else "",
+        )
+        for row in trace.samples[sample]
+    ]  # fmt: skip
+    health: dict[str, float] = {key: float(getattr(trace.health, key)[sample]) for key in ("range", "sum", "abs_sum")}
+    rows.append(("", "input", "", "", *(f"{value:.3g}" for value in health.values()), "", "", ""))
+    columns = ("#", "layer", "kind", "rule", "max - min", "sum", "sum |R|", "amplification", "min |d|", "")
+    table(columns, rows, right=(0, 4, 5, 6, 7, 8))
+    bad = trace.first_bad(sample)
+    click.echo("no layer goes wrong" if bad is None else f"the first layer to go wrong is {bad.layer} ({bad.rule})")
+
+
+def _write_graph(tracer: Any, path: Path) -> None:
+    """Write the traced graph where its weights are found, and nowhere else."""
+    home = tracer.explainer.path
+    folder = home.parent if home.is_file() else home
+    if home.is_dir() and path.resolve().parent != folder.resolve():
+        raise click.UsageError(f"--graph must lie beside the weights that it reads: {folder / path.name}.")
+    path.write_bytes(tracer.graph().SerializeToString())
+    note(f"wrote {path}")

@@ -1,0 +1,163 @@
+"""Where relevance grows: six numbers per layer, computed inside the graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from lrpc.health import Health
+from lrpc.instrument import COLUMNS, OUTPUT, expose, instrument
+from lrpc.runtime import Explainer, Target
+from lrpc.session import open_session
+from passes.errors import LrpcError
+
+if TYPE_CHECKING:
+    from lrpc.compiler import Compiled
+
+_AMPLIFIES = 1.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of one sample's trace, and the relevance arriving at its output.
+
+    index: its place in the plan.  range: max - min.  amplification: sum |R| that it hands to its inputs over
+    sum |R| arriving.  denominator: the smallest |divisor| of a quotient that is not 0, None where it divides by
+    nothing.  handed: sum |R| handed down.  nonfinite: arriving values that are NaN or infinite.
+    first_bad: whether relevance leaves the trusted range here first.
+    """
+
+    index: int
+    layer: str
+    kind: str
+    rule: str
+    range: float
+    sum: float
+    abs_sum: float
+    amplification: float
+    denominator: float | None
+    handed: float
+    nonfinite: int
+    first_bad: bool = False
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A traced batch.
+
+    samples: for each sample its rows, from the output down.  health: of the relevance at the input.
+    output: the model's own.  relevance: at the input.  hidden: the relevance arriving at layers that were asked
+    for, by name.
+    """
+
+    samples: list[list[Row]]
+    health: Health
+    output: np.ndarray
+    relevance: np.ndarray
+    hidden: dict[str, np.ndarray]
+
+    def first_bad(self, sample: int = 0) -> Row | None:
+        """Return the layer at which a sample's relevance leaves the trusted range, None if it never does."""
+        return next((row for row in self.samples[sample] if row.first_bad), None)
+
+    def worst(self, layer: str) -> float:
+        """Return the largest amplification of a layer over the samples."""
+        return max(row.amplification for rows in self.samples for row in rows if row.layer == layer)
+
+    def to_json(self, sample: int = 0) -> str:
+        """Return one sample's trace: {"layers": [...], "input": {...}}."""
+        entry = {key: float(getattr(self.health, key)[sample]) for key in ("sum", "abs_sum", "range", "nonfinite")}
+        return json.dumps({"layers": [asdict(row) for row in self.samples[sample]], "input": entry}, indent=1)
+
+
+class Tracer:
+    """Trace explanations of a bundle, on the graph that it runs.
+
+    source: as for `Explainer`.  providers: likewise.  layers: names whose arriving relevance is wanted too.
+    Raises LrpcError for a layer that there is not.
+    """
+
+    def __init__(
+        self, source: str | Path | Compiled, providers: Sequence[str] | None = None, layers: Sequence[str] = ()
+    ) -> None:
+        self.explainer = Explainer(source, providers)
+        manifest = self.explainer.manifest
+        self._where: list[dict[str, Any]] = manifest["trace"]
+        self._plan = {row["layer"]: (index, row) for index, row in enumerate(manifest["plan"])}
+        arriving = {entry["layer"]: entry["arriving"] for entry in self._where}
+        if unknown := [layer for layer in layers if layer not in arriving]:
+            raise LrpcError(
+                f"{self.explainer.path} has no layer {', '.join(unknown)}.", hint="`lrpc trace` lists its layers."
+            )
+        self._hidden = {layer: arriving[layer] for layer in layers}
+
+    def __call__(self, x: np.ndarray, target: Target = None) -> Trace:
+        """Trace a batch; x and target as for `Explainer`."""
+        manifest, session = self.explainer.manifest, self._session
+        x = self.explainer.checked_input(x)
+        names = [manifest["output"]["name"], "relevance", "health", OUTPUT]
+        hidden = list(dict.fromkeys(self._hidden.values()))
+        feeds = {manifest["input"]["name"]: x, **self.explainer.seed_feeds(x, target)}
+        given = {name: feeds[name] for name in hidden if name in feeds}
+        fetched = session.run([*names, *(name for name in hidden if name not in given)], feeds)
+        output, relevance, health, table = fetched[:4]
+        tensors = given | dict(zip([name for name in hidden if name not in given], fetched[4:], strict=True))
+        low, high = manifest["thresholds"]["abs_sum"]
+        at_input = Health(*np.asarray(health).T)
+        rows = [list(self._rows(cells)) for cells in table]
+        ends = zip(rows, map(float, at_input.abs_sum), strict=True)
+        hidden_values = {layer: tensors[name] for layer, name in self._hidden.items()}
+        return Trace([_marked(r, end, low, high) for r, end in ends], at_input, output, relevance, hidden_values)
+
+    def graph(self) -> onnx.ModelProto:
+        """Return the trace variant of explain.onnx; its large weights stay in the bundle's weights.bin."""
+        path = self.explainer.path
+        proto = onnx.load(path if path.is_file() else path / "explain.onnx", load_external_data=False)
+        return expose(instrument(proto, self._where), list(self._hidden.values()))
+
+    @cached_property
+    def _session(self) -> ort.InferenceSession:
+        path = self.explainer.path
+        folder = path.parent if path.is_file() else path
+        return open_session(self.graph().SerializeToString(), self.explainer.providers, folder.resolve())
+
+    def _rows(self, cells: np.ndarray) -> Iterator[Row]:
+        for entry, values in zip(self._where, cells, strict=True):
+            cell = dict(zip(COLUMNS, map(float, values), strict=True))
+            index, row = self._plan[entry["layer"]]
+            arriving, handed = cell["abs_sum"], cell["handed"]
+            yield Row(
+                index, row["layer"], row["kind"], row["rule"], cell["range"], cell["sum"], arriving,
+                handed / arriving if arriving else 0.0,
+                cell["denominator"] if np.isfinite(cell["denominator"]) else None, handed, int(cell["nonfinite"]),
+            )  # fmt: skip
+
+
+def _marked(rows: list[Row], at_input: float, low: float, high: float) -> list[Row]:
+    """Mark the layer to blame: the first to hand down more than can be trusted or, where too little reaches the
+    input, less.  Where that layer only passes on what branches above added up, the strongest amplifier above
+    it is to blame.
+
+    low, high: of sum |R| per unit of seed. A branch may get little, so only a vanishing end is looked into.
+    """
+    unit = (rows[0].abs_sum if rows else 0.0) or 1.0
+    vanishes = at_input < low
+
+    def is_bad(row: Row) -> bool:
+        share = row.handed / unit
+        return not share <= high or row.nonfinite > 0 or (vanishes and share < low <= row.abs_sum / unit)
+
+    place = next((i for i, row in enumerate(rows) if is_bad(row)), None)
+    if place is None:
+        return rows
+    if rows[place].handed / unit > high and rows[place].amplification < _AMPLIFIES:
+        place = max(range(place + 1), key=lambda i: rows[i].amplification)
+    return [replace(row, first_bad=i == place) for i, row in enumerate(rows)]

@@ -1,0 +1,51 @@
+"""The numbers of a plan that a compiled graph can take as inputs: each rule's epsilon and gamma.
+
+All layers with one rule share one input, RULE.epsilon or RULE.gamma; a second rule of the same name, with
+other parameters, is RULE:1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lrpc.algebra import Boost, Rule
+from lrpc.plan import Plan
+from passes.graph import claim
+
+
+@dataclass(frozen=True)
+class Tunable:
+    """name: of the graph input.  rule: whose parameter it is.  default: its value.  layers: how many have the rule."""
+
+    name: str
+    rule: str
+    default: float
+    layers: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of the manifest."""
+        return {"name": self.name, "rule": self.rule, "default": self.default, "layers": self.layers}
+
+
+def group_names(plan: Plan) -> dict[str, str]:
+    """Return, by a rule's text, the name that its inputs begin with."""
+    taken: set[str] = set()
+    texts = dict.fromkeys(str(row.rule) for row in plan.rows if isinstance(row.rule, Rule))
+    return {text: claim(text.partition("(")[0], taken) for text in texts}
+
+
+def tunables(plan: Plan) -> list[Tunable]:
+    """Return every input that a tunable graph of this plan has."""
+    rules = {str(row.rule): row.rule for row in plan.rows if isinstance(row.rule, Rule)}
+    counts = [str(row.rule) for row in plan.rows]
+    found = []
+    for text, group in group_names(plan).items():
+        values = {"epsilon": rules[text].stabilizer.epsilon} | _gamma(rules[text])
+        found += [Tunable(f"{group}.{key}", text, value, counts.count(text)) for key, value in values.items()]
+    return found
+
+
+def _gamma(rule: Rule) -> dict[str, float]:
+    boosts = [term.w.gamma for share in rule.shares for term in share.terms if isinstance(term.w, Boost)]
+    return {"gamma": boosts[0]} if boosts else {}
