@@ -18,6 +18,7 @@ rule = "gamma(0.1)"
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,23 @@ def composite_from_toml(path: str | Path) -> Composite:
         raise LrpcError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, TypeError) as error:
         raise LrpcError(f"{path} is not a composite: {error}", hint=_HINT) from error
+
+
+def composite_to_toml(composite: Composite) -> str:
+    """Write a composite as the text of a file that `composite_from_toml` reads as the same entries."""
+    blocks = [f"name = {json.dumps(composite.name)}"]
+    for entry in composite.entries:
+        conditions: dict[str, Any] = {
+            "layer": entry.pattern if entry.pattern != "*" else None,
+            "kind": [str(kind) for kind in entry.kinds],
+            "op": list(entry.ops),
+            "first": entry.first or None,
+            "index": list(entry.index) if entry.index else None,
+            "leaf": list(entry.leaf) if entry.leaf else None,
+        }
+        lines = [f"{key} = {json.dumps(value)}" for key, value in conditions.items() if value]
+        blocks.append("\n".join(["[[rule]]", *lines, f"rule = {json.dumps(str(entry.rule))}"]))
+    return "\n\n".join(blocks) + "\n"
 
 
 _HINT = 'An entry reads: [[rule]] kind = "convolution", layer = "layer1.*", rule = "gamma(0.25)".'

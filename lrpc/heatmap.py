@@ -64,7 +64,9 @@ def contact_sheet(
     widths = [max(row[i].width for row in scaled) for i in range(len(columns))]
     line = _CAPTION if labels else 0
     height = _CAPTION + 2 * _PAD + len(rows) * (side + line + _PAD)
-    sheet = Image.new("RGB", (sum(widths) + _PAD * (len(widths) + 1), height), "white")
+    longest = max((font.getlength(label) for label in labels or ()), default=0.0)
+    width = max(sum(widths) + _PAD * (len(widths) + 1), round(longest) + 2 * _PAD)
+    sheet = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(sheet)
     for i, title in enumerate(columns):
         pen.text((_PAD + sum(widths[:i]) + _PAD * i, _PAD), title, fill="black", font=font)

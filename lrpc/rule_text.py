@@ -15,7 +15,7 @@ def parse_rule(text: str) -> Behaviour:
     Arguments are numbers, lists of numbers, strings or True/False, by position or by keyword.
     Raises ValueError with the rules, or the parameters, that there are.
     """
-    name, arguments, keywords = _call(text)
+    name, arguments, keywords = call(text)
     constructor = RULES.get(name)
     if constructor is None:
         close = difflib.get_close_matches(name, RULES, n=1)
@@ -38,7 +38,8 @@ def signature(name: str) -> str:
     return f"{name}({', '.join(shown)})" if shown else name
 
 
-def _call(text: str) -> tuple[str, list[object], dict[str, object]]:
+def call(text: str) -> tuple[str, list[object], dict[str, object]]:
+    """Split a rule's text into its name, its positional arguments and its keywords. Raises ValueError."""
     name, parenthesis, rest = text.strip().partition("(")
     name = name.strip().replace("-", "_")
     if not parenthesis:

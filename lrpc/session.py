@@ -18,21 +18,24 @@ _QUIET, _DEFAULT = 4, 2
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 
 
-def open_session(model: Path | bytes, providers: Sequence[str], folder: Path | None = None) -> ort.InferenceSession:
+def open_session(
+    model: Path | bytes, providers: Sequence[str], folder: Path | None = None, *, once: bool = False
+) -> ort.InferenceSession:
     """Open a session whose every node runs on the first provider.
 
     model: a file, or a serialised model whose weights are in `folder`.
+    once: it will run a few times only; planning and optimising would take longer than they save.
     Raises LrpcError where the machine lacks the provider, or where nodes would fall back to the CPU:
     it names them.
     """
     wanted = providers[0]
     place = {} if folder is None else {"session.model_external_initializers_file_folder_path": str(folder)}
     if wanted == CPU:
-        return _session(model, [CPU], place)
+        return _session(model, [CPU], place, once=once)
     check_provider(wanted)
     options = [(wanted, _CUDA_OPTIONS if wanted.startswith("CUDA") else {})]
     try:
-        return _session(model, options, place | {"session.disable_cpu_ep_fallback": "1"})
+        return _session(model, options, place | {"session.disable_cpu_ep_fallback": "1"}, once=once)
     except Exception as error:
         name = model.name if isinstance(model, Path) else "the graph"
         raise LrpcError(
@@ -78,10 +81,13 @@ def _elsewhere(model: Path | bytes, options: Sequence[object], wanted: str, plac
 
 
 def _session(
-    model: Path | bytes, providers: Sequence[object], config: dict[str, str] | None = None
+    model: Path | bytes, providers: Sequence[object], config: dict[str, str] | None = None, *, once: bool = False
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    if once:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.enable_mem_reuse = False
     for key, value in (config or {}).items():
         options.add_session_config_entry(key, value)
     source = model if isinstance(model, bytes) else str(model)

@@ -6,6 +6,7 @@ import click
 
 import lrpc
 from lrpc.cli.compile import compile_command
+from lrpc.cli.doctor import doctor_command
 from lrpc.cli.explain import explain_command
 from lrpc.cli.export import export_command
 from lrpc.cli.group import LrpcGroup
@@ -40,6 +41,7 @@ for command in (
     plan_command,
     explain_command,
     trace_command,
+    doctor_command,
     validate_command,
     passes_command,
 ):

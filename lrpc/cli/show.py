@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -30,6 +30,22 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence
 def note(text: str) -> None:
     """Print a line on stderr."""
     click.echo(text, err=True)
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[str], None]]:
+    """Show that something is going on, and a line on stderr for every step that is reported."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        yield note
+        return
+    with console.status(what) as status:
+
+        def report(line: str) -> None:
+            console.print(Text(line))
+            status.update(f"{what}: {line}")
+
+        yield report
 
 
 @contextmanager

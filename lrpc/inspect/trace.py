@@ -32,7 +32,7 @@ class Row:
     index: its place in the plan.  range: max - min.  amplification: sum |R| that it hands to its inputs over
     sum |R| arriving.  denominator: the smallest |divisor| of a quotient that is not 0, None where it divides by
     nothing.  handed: sum |R| handed down.  nonfinite: arriving values that are NaN or infinite.
-    first_bad: whether relevance leaves the trusted range here first.
+    first_bad: whether this is the layer from which on relevance is out of the trusted range.
     """
 
     index: int
@@ -127,7 +127,7 @@ class Tracer:
     def _session(self) -> ort.InferenceSession:
         path = self.explainer.path
         folder = path.parent if path.is_file() else path
-        return open_session(self.graph().SerializeToString(), self.explainer.providers, folder.resolve())
+        return open_session(self.graph().SerializeToString(), self.explainer.providers, folder.resolve(), once=True)
 
     def _rows(self, cells: np.ndarray) -> Iterator[Row]:
         for entry, values in zip(self._where, cells, strict=True):
@@ -142,22 +142,24 @@ class Tracer:
 
 
 def _marked(rows: list[Row], at_input: float, low: float, high: float) -> list[Row]:
-    """Mark the layer to blame: the first to hand down more than can be trusted or, where too little reaches the
-    input, less.  Where that layer only passes on what branches above added up, the strongest amplifier above
-    it is to blame.
+    """Mark the layer to blame where the relevance at the input is too large, too small or not finite.
 
-    low, high: of sum |R| per unit of seed. A branch may get little, so only a vanishing end is looked into.
+    Too large: the first layer from which on all hand down more than can be trusted; where it only passes on
+    what branches above added up, the nearest amplifier above it.  Too small: the first to hand down too little.
+    low, high: of sum |R| per unit of seed.
     """
     unit = (rows[0].abs_sum if rows else 0.0) or 1.0
-    vanishes = at_input < low
-
-    def is_bad(row: Row) -> bool:
-        share = row.handed / unit
-        return not share <= high or row.nonfinite > 0 or (vanishes and share < low <= row.abs_sum / unit)
-
-    place = next((i for i, row in enumerate(rows) if is_bad(row)), None)
-    if place is None:
-        return rows
-    if rows[place].handed / unit > high and rows[place].amplification < _AMPLIFIES:
-        place = max(range(place + 1), key=lambda i: rows[i].amplification)
+    shares = [row.handed / unit for row in rows]
+    broken = next((i for i, row in enumerate(rows) if row.nonfinite or not np.isfinite(row.handed)), None)
+    if broken is not None:
+        place: int | None = broken
+    elif at_input > high:
+        fine = [i for i, share in enumerate(shares) if share <= high]
+        start = min(fine[-1] + 1 if fine else 0, len(rows) - 1)
+        above = [i for i in range(start + 1) if rows[i].amplification >= _AMPLIFIES]
+        place = above[-1] if above else start
+    elif 0 < at_input < low:
+        place = next((i for i, share in enumerate(shares) if share < low <= rows[i].abs_sum / unit), None)
+    else:
+        place = None
     return [replace(row, first_bad=i == place) for i, row in enumerate(rows)]

@@ -33,7 +33,8 @@ def run(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("export",), ("compile",), ("plan",), ("explain",), ("trace",), ("validate",), ("passes",)]
+    "command",
+    [(), ("export",), ("compile",), ("plan",), ("explain",), ("trace",), ("doctor",), ("validate",), ("passes",)],
 )
 def test_help_teaches_with_an_example(run, command):
     output = run(*command, "--help").output
