@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
+from lrpc.algebra import Copy
 from lrpc.inspect.traced import Traced, run_traced
 from lrpc.kinds import Kind
 from lrpc.plan import Plan
@@ -143,7 +144,8 @@ def _compared(
     distance: Distance,
     own_distance: Distance,
 ) -> Validation:
-    rows = [row for row in plan.rows if row.kind in COMPARED]
+    # A sum that copies relevance is no module under zennit.
+    rows = [row for row in plan.rows if row.kind in COMPARED and not isinstance(row.rule, Copy)]
     layers = tuple(
         Comparison(
             row.layer,

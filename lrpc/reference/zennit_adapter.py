@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from lrpc.reference.oracle import ReferenceResult
+from lrpc.reference.zennit_tutorial import tutorial_composite
 from lrpc.rules import Bound, Epsilon
 from lrpc.stabilizer import Stabilizer
 from passes.errors import LrpcError
@@ -28,6 +29,7 @@ COMPOSITES = (
     "epsilon_alpha2_beta1",
     "epsilon_alpha2_beta1_flat",
     "excitation_backprop",
+    "tutorial",
 )
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -96,6 +98,8 @@ def _composite(name: str, model: nn.Module, parameters: dict[str, Any], rank: in
     if parameters.get("share_bias"):
         raise LrpcError("zennit shares no bias out among the inputs.", hint="Use --reference oracle.")
     bounds: dict[str, Any] = {key: _bound(parameters[key], rank, dtype) for key in ("low", "high") if key in parameters}
+    if name == "tutorial":
+        return tutorial_composite(model, **(parameters | bounds))
     given = {key: value for key, value in parameters.items() if key not in ("sum_stabilizer", "share_bias")}
     given |= {key: _stabilizer(given[key]) for key in ("epsilon", "stabilizer") if key in given}
     if parameters.get("sum_stabilizer") is not None:
