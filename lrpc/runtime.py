@@ -178,18 +178,22 @@ class Explainer:
             forward.bind_output(output, device)
         self._forward.run_with_iobinding(forward)
         values = dict(zip(outputs, forward.get_outputs(), strict=True))
+        output = values[self.manifest["output"]["name"]].numpy()
+        if extra:  # ONNX Runtime binds no inputs that have defaults
+            taps = {key: value.numpy() for key, value in values.items()} | {name: x, "seed": seed}
+            feeds = {value.name: taps[value.name] for value in self._relevance.get_inputs()}
+            (relevance,) = self._relevance.run(["relevance"], feeds | extra)
+            return Explanation(output, relevance, health(relevance, seed))
         backward = self._relevance.io_binding()
         for value in self._relevance.get_inputs():
             if value.name in values:
                 backward.bind_ortvalue_input(value.name, values[value.name])
             else:
                 backward.bind_cpu_input(value.name, {name: x, "seed": seed}[value.name])
-        for key, number in extra.items():
-            backward.bind_cpu_input(key, number)
         backward.bind_output("relevance", "cpu")
         self._relevance.run_with_iobinding(backward)
         relevance = backward.get_outputs()[0].numpy()
-        return Explanation(values[self.manifest["output"]["name"]].numpy(), relevance, health(relevance, seed))
+        return Explanation(output, relevance, health(relevance, seed))
 
     def _check_pair(self, needed: bool) -> None:
         if needed and self.path.is_file():

@@ -208,7 +208,7 @@ FORWARD: dict[str, Forward] = {
     "HardSigmoid": _hard_sigmoid,
     "Sigmoid": lambda inputs, a: torch.sigmoid(inputs[0]),
     "Tanh": lambda inputs, a: torch.tanh(inputs[0]),
-    "Softplus": lambda inputs, a: F.softplus(inputs[0], threshold=1e9),
+    "Softplus": lambda inputs, a: torch.logaddexp(inputs[0], torch.zeros_like(inputs[0])),
     "Softsign": lambda inputs, a: F.softsign(inputs[0]),
     "Clip": _clip,
     "Identity": lambda inputs, a: inputs[0],

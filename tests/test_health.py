@@ -1,0 +1,82 @@
+"""Health warns of what cannot be trusted, whatever the sum says."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import lrpc
+from lrpc import composites, rules
+from lrpc.compiler import THRESHOLDS
+from lrpc.health import Health, HealthWarning, health
+from tests.graphs import picture, small_resnet
+
+
+def of(**values):
+    numbers = {"sum": 1.0, "abs_sum": 1.0, "range": 0.1, "nonfinite": 0.0} | values
+    return Health(*(np.array([value], np.float32) for value in numbers.values()))
+
+
+CASES = {
+    "healthy": ({}, ""),
+    "at the upper end": ({"abs_sum": 10.0}, ""),
+    "at the lower end": ({"abs_sum": 0.0101}, ""),
+    "explodes": ({"abs_sum": 11.0}, "explodes"),
+    "cancels: the sum alone is 1": ({"sum": 1.03, "abs_sum": 1.1e5}, "explodes"),
+    "vanishes": ({"abs_sum": 0.005, "sum": 0.005}, "vanishes"),
+    "a zero seed": ({"abs_sum": 0.0, "sum": 0.0, "range": 0.0}, ""),
+    "one NaN": ({"nonfinite": 1.0, "sum": np.nan, "abs_sum": np.nan}, "1 relevance values are NaN or infinite"),
+    "infinite": ({"abs_sum": np.inf}, "explodes"),
+}
+
+
+@pytest.mark.parametrize(("values", "word"), CASES.values(), ids=CASES)
+def test_an_alarm_is_one_sentence_with_a_remedy(values, word):
+    (alarm,) = of(**values).alarms(THRESHOLDS)
+    assert word in alarm
+    assert bool(word) == bool(alarm)
+    if alarm:
+        assert "lrpc doctor" in alarm
+        assert alarm.count(". ") == 0
+
+
+def test_python_warns_and_tells_which():
+    composite = composites.epsilon_plus()
+    explainer = lrpc.Explainer(lrpc.compile(small_resnet(), composite=composite, rules=[("fc", rules.Gradient())]))
+    x = picture(3)
+    seed = np.eye(5, dtype=np.float32)[[0, 1, 2]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert explainer(x, seed).alarms == ["", "", ""]
+    x[1] = np.nan
+    with pytest.warns(HealthWarning, match="1 of 3 explanations are not to be trusted; sample 1: 192 relevance values"):
+        result = explainer(x, 1)
+    assert [bool(alarm) for alarm in result.alarms] == [False, True, False]
+
+
+def test_the_cancelling_case_is_caught():
+    """Two values of opposite sign, 1e5 each but for 1.03: the sum looks healthy."""
+    relevance = np.array([[5e4 + 1.03, -5e4]])
+    found = health(relevance, np.ones((1, 1)))
+    assert found.sum[0] == pytest.approx(1.03)
+    assert "explodes" in found.alarms(THRESHOLDS)[0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "warned"),
+    [(-2.0, 2.0, False), (-1.0, 2.0, True), ([-2.0, -2.0, -0.5], 2.0, True), ([-2.0] * 3, [2.0] * 3, False)],
+)
+def test_inputs_outside_the_box_are_warned_of(low, high, warned):
+    explainer = lrpc.Explainer(lrpc.compile(small_resnet(), composite=composites.epsilon_gamma_box(low, high)))
+    x = picture()
+    found = explainer.outside_box(x)
+    assert bool(found) is warned
+    if warned:
+        assert "outside the low and high of z_box" in found[0]
+        with pytest.warns(HealthWarning, match="outside the low and high"):
+            explainer(x, 1)
+
+
+def test_a_plan_without_a_box_takes_any_input():
+    explainer = lrpc.Explainer(lrpc.compile(small_resnet(), composite=composites.epsilon_plus()))
+    assert explainer.outside_box(100 * picture()) == []
