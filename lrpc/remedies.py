@@ -26,7 +26,7 @@ def remedies(kind: Kind, rule: Behaviour) -> list[Behaviour]:
     """
     if kind is Kind.SUM:
         return _for_sum(rule)
-    if kind is Kind.AVERAGE_POOL and isinstance(rule, Rule):
+    if kind is Kind.AVERAGE_POOL and _name(rule) in ("norm", "epsilon"):
         return [*_restabilized(rule, "norm"), rules.abs_split()]
     if kind in LINEAR:
         return _for_linear(rule)
