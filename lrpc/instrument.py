@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.shape_inference
 from onnx import TensorProto, helper, numpy_helper
 
 OUTPUT = "trace"
@@ -36,9 +37,10 @@ def instrument(explain: onnx.ModelProto, where: Sequence[dict[str, Any]]) -> onn
 def expose(explain: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
     """Make tensors of a graph outputs too, in place; those that are inputs or outputs already stay as they are."""
     known = {value.name for value in (*explain.graph.input, *explain.graph.output)}
-    for name in dict.fromkeys(tensors):
-        if name not in known:
-            explain.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    wanted = [name for name in dict.fromkeys(tensors) if name not in known]
+    if wanted:  # an output needs a shape
+        shapes = {value.name: value for value in onnx.shape_inference.infer_shapes(explain).graph.value_info}
+        explain.graph.output.extend(shapes[name] for name in wanted)
     return explain
 
 

@@ -37,7 +37,7 @@ def plot_trace(traces: Mapping[str, tuple[Sequence[Row], float]], path: Path) ->
             axes.annotate(row.layer, (i, _shown(row.abs_sum)), xytext=(4, 8), textcoords="offset points", fontsize=8)
     axes.set_yscale("log")
     axes.axhspan(0.01, 10, color="0.9", zorder=0, label="trusted at the input")
-    ticks = list(range(len(rows), -1, -(-len(layers) // _MOST_LABELS)))
+    ticks = list(range(len(rows), -1, -max(1, len(layers) // _MOST_LABELS)))[::-1]
     axes.set_xticks(ticks, [layers[i] for i in ticks], rotation=90, fontsize=7)
     axes.set_ylabel("sum of |R| per unit of seed")
     axes.set_xlabel("layer, from the output to the input")

@@ -39,7 +39,7 @@ def test_the_python_of_the_readme_runs(folder, capsys):
 def test_the_commands_of_the_readme_run(folder):
     commands = [line for block in blocks("sh", README) for line in block.splitlines() if line.startswith("lrpc ")]
     local = [command for command in commands if "models/shapes" in command or "shapes.lrp" in command]
-    assert len(local) == 4
+    assert len(local) == 9
     for command in local:
         result = CliRunner().invoke(main, shlex.split(command)[1:])
         assert result.exit_code == 0, f"{command}\n{result.output}"
@@ -84,3 +84,12 @@ def test_the_toml_of_the_contract_is_a_composite(tmp_path):
 def test_links_lead_somewhere(file):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", file.read_text(encoding="utf-8")):
         assert (file.parent / target).exists(), target
+
+
+def test_stability_has_every_table_that_its_script_makes():
+    """`python -m studies.stability` fills them; an empty one was never made."""
+    text = (ROOT / "docs/stability.md").read_text(encoding="utf-8")
+    tables = dict(re.findall(r"<!-- (\w+) -->\n(.*?)<!-- end -->", text, re.DOTALL))
+    script = (ROOT / "studies/stability.py").read_text(encoding="utf-8")
+    assert set(tables) == set(re.findall(r'_write\(\s*"(\w+)"', script))
+    assert all(table.count("\n") > 3 for table in tables.values())

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lrpc.compiler import Compiled
 
 _AMPLIFIES = 1.5
+_MOST_VALUES = 200_000
+"""Input values that are traced at once: a trace keeps every tensor of its run."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,11 @@ class Tracer:
     ) -> None:
         self.explainer = Explainer(source, providers)
         manifest = self.explainer.manifest
+        if "trace" not in manifest:
+            raise LrpcError(
+                f"{self.explainer.path} does not tell where its relevance is: an older lrpc wrote it.",
+                hint="Compile the model again: `lrpc compile MODEL.onnx --force`.",
+            )
         self._where: list[dict[str, Any]] = manifest["trace"]
         self._plan = {row["layer"]: (index, row) for index, row in enumerate(manifest["plan"])}
         arriving = {entry["layer"]: entry["arriving"] for entry in self._where}
@@ -101,21 +108,26 @@ class Tracer:
 
     def __call__(self, x: np.ndarray, target: Target = None) -> Trace:
         """Trace a batch; x and target as for `Explainer`."""
-        manifest, session = self.explainer.manifest, self._session
+        manifest = self.explainer.manifest
         x = self.explainer.checked_input(x)
-        names = [manifest["output"]["name"], "relevance", "health", OUTPUT]
-        hidden = list(dict.fromkeys(self._hidden.values()))
         feeds = {manifest["input"]["name"]: x, **self.explainer.seed_feeds(x, target)}
-        given = {name: feeds[name] for name in hidden if name in feeds}
-        fetched = session.run([*names, *(name for name in hidden if name not in given)], feeds)
-        output, relevance, health, table = fetched[:4]
-        tensors = given | dict(zip([name for name in hidden if name not in given], fetched[4:], strict=True))
+        size = max(1, _MOST_VALUES // max(1, x[0].size))
+        parts = [self._run({k: v[i : i + size] for k, v in feeds.items()}) for i in range(0, len(x), size)]
+        output, relevance, health, table, *tensors = (np.concatenate(column) for column in zip(*parts, strict=True))
         low, high = manifest["thresholds"]["abs_sum"]
-        at_input = Health(*np.asarray(health).T)
+        at_input = Health(*health.T)
         rows = [list(self._rows(cells)) for cells in table]
         ends = zip(rows, map(float, at_input.abs_sum), strict=True)
-        hidden_values = {layer: tensors[name] for layer, name in self._hidden.items()}
-        return Trace([_marked(r, end, low, high) for r, end in ends], at_input, output, relevance, hidden_values)
+        hidden = dict(zip(self._hidden, tensors, strict=True))
+        return Trace([_marked(r, end, low, high) for r, end in ends], at_input, output, relevance, hidden)
+
+    def _run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Return output, relevance, health, trace and the hidden relevance of a part of the batch."""
+        wanted = [name for name in dict.fromkeys(self._hidden.values()) if name not in feeds]
+        names = [self.explainer.manifest["output"]["name"], "relevance", "health", OUTPUT]
+        fetched = self._session.run([*names, *wanted], feeds)
+        tensors = feeds | dict(zip(wanted, fetched[len(names) :], strict=True))
+        return [*fetched[: len(names)], *(tensors[name] for name in self._hidden.values())]
 
     def graph(self) -> onnx.ModelProto:
         """Return the trace variant of explain.onnx; its large weights stay in the bundle's weights.bin."""

@@ -98,6 +98,8 @@ def _composite(name: str, model: nn.Module, parameters: dict[str, Any], rank: in
     if parameters.get("share_bias"):
         raise LrpcError("zennit shares no bias out among the inputs.", hint="Use --reference oracle.")
     bounds: dict[str, Any] = {key: _bound(parameters[key], rank, dtype) for key in ("low", "high") if key in parameters}
+    if name == "tutorial" and parameters.get("zero_params"):
+        raise LrpcError("The tutorial of the issue keeps its biases.", hint="Use --reference oracle.")
     if name == "tutorial":
         return tutorial_composite(model, **(parameters | bounds))
     given = {key: value for key, value in parameters.items() if key not in ("sum_stabilizer", "share_bias")}

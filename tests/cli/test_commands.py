@@ -325,3 +325,116 @@ def test_metadata_of_the_model_reaches_the_bundle(run, tmp_path):
     told = json.loads(METADATA["lrpc.input"])
     assert manifest["input"] == {"name": "x", **told, "low": [-2.0] * 3, "high": [2.0] * 3}
     assert manifest["classes"] == json.loads(METADATA["lrpc.classes"])
+
+
+def test_plan_certifies(run):
+    output = run("plan", "model.onnx").output
+    assert "<= 9" in output
+    assert "unbounded (sum |x| / 1e-06)" in output
+    assert output.rstrip().splitlines()[-1] == "unbounded at 2 layers: block.add, fc"
+    assert "bounded: sum |R_in| <= 1 x sum |R_out|" in run("plan", "model.onnx", "--composite", "bounded").output
+    table = json.loads(run("plan", "model.onnx", "--json").output)
+    assert table["bound"] is None
+    assert table["bounds"]["block.conv1"]["limit"] == 9
+    assert table["layers"][0]["layer"] == "conv1"
+
+
+def test_stabilizers_and_biases_from_the_command_line(run):
+    options = ("--stabilizer", "eps=1e-3,scale=rms,clip", "--sum-stabilizer", "0.1", "--share-bias")
+    output = run("plan", "model.onnx", "--composite", "epsilon-plus", *options).output
+    assert "z_plus(stabilizer='eps=0.001,scale=rms,clip', share_bias=True)" in output
+    assert "norm(stabilizer=0.1)" in output
+    wrong = ("--zero-bias", "--share-bias")
+    assert "either zeroed" in run("plan", "model.onnx", "--composite", "epsilon-plus", *wrong, code=2).output
+
+
+def test_a_tunable_bundle_is_tuned(run):
+    assert "gamma.gamma=0.25" in run("compile", "model.onnx", "--tunable").output
+    before = run("explain", "model.lrp", "picture.png", "--json").output
+    after = run("explain", "model.lrp", "picture.png", "--json", "--tune", "gamma.gamma=4").output
+    assert json.loads(before)["health"] != json.loads(after)["health"]
+    assert "no tunable gama" in run("explain", "model.lrp", "picture.png", "--tune", "gama=4", code=2).output
+    assert "NAME=NUMBER" in run("explain", "model.lrp", "picture.png", "--tune", "gamma.gamma", code=2).output
+
+
+def test_trace_prints_draws_and_stores(run, tmp_path):
+    run("compile", "model.onnx")
+    stored = ("--layer", "block.add", "--npz", "hidden.npz", "--graph", "model.lrp/trace.onnx")
+    output = run("trace", "model.lrp", "picture.png", "--plot", "t.png", *stored).output
+    assert "amplification" in output
+    assert "no layer goes wrong" in output
+    assert Image.open(tmp_path / "t.png").size[0] > 300
+    with np.load("hidden.npz") as arrays:
+        assert arrays["block.add"].shape == (1, 8, 4, 4)
+        assert arrays["input"].shape == (1, 3, 8, 8)
+    onnx.checker.check_model("model.lrp/trace.onnx")
+    table = json.loads(run("trace", "model.lrp", "picture.png", "--json").output)
+    assert table["layers"][0]["layer"] == "fc"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--layer", "block.add"), "--layer needs --npz"),
+        (("--layer", "nothing", "--npz", "n.npz"), "no layer nothing"),
+        (("--graph", "elsewhere.onnx"), "beside the weights"),
+        (("--plot", "t.nonsense"), "cannot be written"),
+        (("--class", "99"), "out of range"),
+    ],
+    ids=str,
+)
+def test_a_wrong_trace_is_refused(run, options, message):
+    run("compile", "model.onnx")
+    assert message in run("trace", "model.lrp", "picture.png", *options, code=2).output
+
+
+def test_doctor_finds_nothing_in_what_is_healthy(run, tmp_path):
+    output = run("doctor", "model.onnx", "picture.png", "--composite", "epsilon-plus").output
+    assert "nothing to change" in output
+    assert not (tmp_path / "model.cured.toml").exists()
+
+
+PLAIN = ("--rule", "*.conv?=gamma-plain", "--rule", "*downsample.0=gamma-plain")
+
+
+def test_doctor_cures_and_compile_takes_the_cure(run):
+    """On the trained network, which explodes by itself."""
+    from models.shapes.localisation import MODEL
+
+    sample = MODEL.parent / "samples/heart.png"
+    onnx.save(onnx.load(MODEL), "shapes.onnx")
+    pictures = ("--picture", "before.png", "--plot", "trace.png")
+    output = run("doctor", "shapes.onnx", sample, *PLAIN, *pictures).output
+    assert "layers changed" in output
+    assert "gamma_plain(0.25)" in output
+    assert "wrote shapes.cured.toml" in output
+    assert Image.open("before.png").size[0] > 300
+    assert Image.open("trace.png").size[0] > 300
+    assert "--force" in run("doctor", "shapes.onnx", sample, *PLAIN, code=2).output
+    run("compile", "shapes.onnx", "--composite", "shapes.cured.toml")
+    run("explain", "shapes.lrp", sample, "--strict")
+    report = json.loads(run("doctor", "shapes.onnx", sample, *PLAIN, "--force", "--json").stdout)
+    assert report["cured"]
+    assert report["abs_sum"]["before"][0] > 10 > report["abs_sum"]["after"][0]
+
+
+def test_strict_and_trace_agree_on_an_explosion(run):
+    from models.shapes.localisation import MODEL
+
+    sample = MODEL.parent / "samples/heart.png"
+    run("compile", MODEL, "-o", "ill.lrp", *PLAIN)
+    output = run("explain", "ill.lrp", sample, "--strict", code=1).output
+    assert output.count("Warning:") == 1
+    assert "explodes" in output
+    assert "the first layer to go wrong is" in run("trace", "ill.lrp", sample).output
+
+
+def test_a_grid_is_swept_into_a_sheet(run, tmp_path):
+    arguments = ("doctor", "model.onnx", "picture.png", "--grid")
+    output = run(*arguments, "gamma=0,1,epsilon=1e-6,0.1").output
+    assert "gamma 1, epsilon 0.1" in output
+    assert Image.open(tmp_path / "model.sweep/sheet.png").size[1] > 100
+    run(*arguments, "gamma=0,1,epsilon=1e-6,0.1")
+    assert "another sweep" in run(*arguments, "gamma=0,2", code=2).output
+    assert "No rule of the plan has alpha" in run(*arguments, "alpha=1", "-o", "s", code=2).output
+    assert "does not begin with a parameter" in run(*arguments, "1,2", code=2).output

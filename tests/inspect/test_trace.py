@@ -113,6 +113,15 @@ def test_a_layer_that_there_is_not_is_refused():
         Tracer(lrpc.compile(small_resnet()), layers=["layer9"])
 
 
+def test_a_bundle_of_an_older_version_is_refused(tmp_path):
+    path = lrpc.compile(small_resnet()).save(tmp_path / "b.lrp")
+    manifest = json.loads((path / "manifest.json").read_text())
+    del manifest["trace"]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(lrpc.LrpcError, match="older lrpc wrote it"):
+        Tracer(path)
+
+
 def test_a_trace_is_json():
     trace = Tracer(lrpc.compile(small_resnet()))(picture(), TARGETS)
     table = json.loads(trace.to_json(1))

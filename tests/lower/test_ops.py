@@ -201,3 +201,12 @@ def test_max_pool_gives_ties_to_the_first_and_overlaps_add_up():
     x = np.array([[[1, 2, 2, 0]]], np.float32)
     relevance = run_traced(plan, x, np.array([[[1, 10, 100, 1000]]], np.float32)).relevance
     np.testing.assert_array_equal(relevance, [[[0, 111, 1000, 0]]])
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e20, 1e30])
+def test_an_rms_scale_neither_overflows_nor_vanishes(size):
+    """d^2 is beyond float32 at |d| = 3e19, and 0 at 1e-23."""
+    plan = plan_of(*LINEAR["average pool"], rules.norm(Stabilizer(0.25, scale="rms")))
+    x, seed = (np.float32(size) * normal(2, 4, 6, 6, seed=1)), normal(2, 4, 3, 3, seed=2)
+    ours, exact = run_traced(plan, x, seed), run_oracle(plan.graph, plan.behaviours, x, seed)
+    assert relative_error(ours.relevance, exact.relevance) < LIMIT

@@ -44,6 +44,8 @@ def test_it_reports_every_layer_that_lrpc_compares_and_leaves_the_module_alone(r
     [
         ("deconvnet", {}, "has no composite 'deconvnet'"),
         ("epsilon_gamma_box", {"low": -1, "high": 1, "zero_params": "bias"}, "bias-free"),
+        ("tutorial", {"low": -1, "high": 1, "zero_params": "bias"}, "keeps its biases"),
+        ("epsilon_plus", {"share_bias": True}, "shares no bias out"),
         ("epsilon_plus", {"stabilizer": lrpc.Stabilizer(floor=1e-9)}, "no stabilizer"),
     ],
 )
