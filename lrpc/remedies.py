@@ -37,21 +37,36 @@ def healthy_rules(kind: Kind, rule: Behaviour) -> tuple[Behaviour, ...]:
     """Return what a healthy explanation of the same kind has for a layer: by general Gamma, with sums by value, with
     sums by absolute value; and last by ZPlus, which with those bounds the whole network.
 
-    What is bounded as it is, such as ZBox in the first layer, stays.
+    What is of that kind already stays: ZBox in the first layer, another gamma, a stabilizer of its own.
     """
     name, biases = _name(rule), _biases(rule)
-    if kind is Kind.SUM:
-        return (rules.norm(), rules.abs_split(), rules.abs_split())
-    if kind is Kind.AVERAGE_POOL:
-        return (rules.norm(), rules.norm(), rules.abs_split())
-    if kind is Kind.CONVOLUTION and name in _UNBOUNDED:
-        return (rules.gamma(**biases), rules.gamma(**biases), rules.z_plus(**biases))
-    if kind is Kind.DENSE and name in _UNBOUNDED:
-        return (rules.epsilon(**biases), rules.epsilon(**biases), rules.z_plus(**biases))
+    if kind is Kind.SUM and name not in ("abs_split", "body_only"):
+        return (rule if _is_steady(rule) else rules.norm(), rules.abs_split(), rules.abs_split())
+    if kind is Kind.AVERAGE_POOL and name != "abs_split":
+        by_value = rule if _is_steady(rule) else rules.norm()
+        return (by_value, by_value, rules.abs_split())
+    if kind in LINEAR and name in _UNBOUNDED:
+        general = _general(kind, rule)
+        return (general, general, rules.z_plus(**biases))
     return (rule, rule, rule)
 
 
 _UNBOUNDED = ("epsilon", "gamma_plain", "gamma", "gamma_symmetric", "gradient")
+
+
+def _general(kind: Kind, rule: Behaviour) -> Behaviour:
+    """Return general Gamma for a convolution, Epsilon for a dense layer; the rule itself where it is one of them."""
+    general = _name(rule) in ("gamma", "gamma_symmetric") and not _arguments(rule).get("compat")
+    if general or (kind is Kind.DENSE and _is_steady(rule)):
+        return rule
+    return rules.gamma(**_biases(rule)) if kind is Kind.CONVOLUTION else rules.epsilon(**_biases(rule))
+
+
+def _is_steady(rule: Behaviour) -> bool:
+    """Whether it is Epsilon or Norm with a stabilizer that keeps denominators away from 0."""
+    if not isinstance(rule, Rule) or _name(rule) not in ("epsilon", "norm"):
+        return False
+    return rule.stabilizer.signed and (rule.stabilizer.epsilon > 0 or rule.stabilizer.floor > 0)
 
 
 def _for_sum(rule: Behaviour) -> list[Behaviour]:

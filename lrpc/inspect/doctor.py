@@ -157,7 +157,7 @@ def _put_back(ward: _Ward, milder: Plan, before: Trace, plan: Plan, trace: Trace
     ward.report(f"every unbounded layer changed: sum of |R| up to {trace.health.abs_sum.max():.3g}")
     rules = {row.layer: row for row in milder.rows}
     layers = sorted((r.layer for r in plan.rows if _differ(r, rules[r.layer])), key=before.worst)
-    waiting, trials = [layers], 0
+    waiting, trials = [layers] if layers else [], 0
     while waiting and trials < _MOST_TRIALS:
         group = waiting.pop(0)
         trials += 1

@@ -151,6 +151,22 @@ def test_remedies_are_other_rules_each_once(kind, rule):
     assert len(healthy_rules(kind, rule)) == 3
 
 
+HEALTHY_ALREADY = {
+    "another gamma": (Kind.CONVOLUTION, rules.gamma(0.5, 1e-3)),
+    "symmetric gamma": (Kind.CONVOLUTION, rules.gamma_symmetric(0.5)),
+    "z_box": (Kind.CONVOLUTION, rules.z_box(-1, 1)),
+    "a larger epsilon": (Kind.DENSE, rules.epsilon(0.1)),
+    "a clipped sum": (Kind.SUM, rules.norm("eps=0.01,scale=rms,clip")),
+    "a sum by absolute value": (Kind.SUM, rules.abs_split()),
+    "the body only": (Kind.SUM, rules.BodyOnly()),
+}
+
+
+@pytest.mark.parametrize(("kind", "rule"), HEALTHY_ALREADY.values(), ids=HEALTHY_ALREADY)
+def test_what_is_healthy_already_stays(kind, rule):
+    assert str(healthy_rules(kind, rule)[0]) == str(rule)
+
+
 def test_remedies_keep_gamma_and_what_becomes_of_the_bias():
     assert str(remedies(Kind.CONVOLUTION, rules.gamma_plain(0.1, 1e-3, "bias"))[0]) == (
         "gamma(0.1, stabilizer=0.001, zero_params='bias')"
