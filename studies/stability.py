@@ -1,4 +1,4 @@
-"""Everything that docs/stability.md shows: `python -m studies.stability`, about ten minutes on two cores.
+"""Everything that docs/stability.md shows: `python -m studies.stability`, about six minutes on two cores.
 
 Writes the pictures in docs/stability/, and the tables between the markers of docs/stability.md. ResNet-50, ResNet-18
 and VGG-16 have random weights (seed 0); the trained network is the one in models/shapes.
