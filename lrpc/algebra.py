@@ -8,6 +8,9 @@ Every linear rule has the one form
 where x', w', b' are the layer's input, weight and bias after a modifier (`Mod`), f is the layer's
 linear map, J_{w'} its Jacobian and st the rule's stabilizer. Behaviours that are no such rule
 (`Pass`, `Gradient`, ...) are further members of the closed union `Behaviour`.
+
+A few members only come up when facts simplify a rule (`lrpc.simplify`): a `Share.side`, a `Term` whose sign
+follows its output, the test `NONZERO`, and a `Scaled` modifier. No rule is written in them.
 """
 
 from __future__ import annotations
@@ -65,7 +68,15 @@ class Boost:
     part: Pos | Neg
 
 
-Mod = Keep | Pos | Neg | Abs | Zero | Square | Fill | Boost
+@dataclass(frozen=True)
+class Scaled:
+    """factor * mod(v)."""
+
+    factor: float
+    mod: Keep | Pos | Neg | Abs | Square | Fill | Boost
+
+
+Mod = Keep | Pos | Neg | Abs | Zero | Square | Fill | Boost | Scaled
 KEEP, POS, NEG, ABS, ZERO, SQUARE, ONE = Keep(), Pos(), Neg(), Abs(), Zero(), Square(), Fill(1.0)
 
 # --- the algebra -----------------------------------------------------------------------------------
@@ -78,6 +89,15 @@ class Test(Enum):
     POSITIVE = "> 0"
     NON_NEGATIVE = ">= 0"
     NEGATIVE = "< 0"
+    NONZERO = "!= 0"
+
+
+class Side(Enum):
+    """On which side of 0 a denominator is wherever relevance arrives."""
+
+    EITHER = "either"
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
 
 
 @dataclass(frozen=True)
@@ -90,21 +110,31 @@ class Gate:
 
 @dataclass(frozen=True)
 class Term:
-    """One linear map f(x'; w', b') with a sign."""
+    """One linear map f(x'; w', b') with a sign.
+
+    follows: the sign is that of the term's own output, unit by unit (+1 at 0), so that it adds |f(x'; w', b')|.
+    """
 
     x: Mod
     w: Mod
     b: Mod
     sign: int = 1
+    follows: bool = False
 
 
 @dataclass(frozen=True)
 class Share:
-    """The terms under one denominator, their weight in the sum and the gate they pass."""
+    """The terms under one denominator, their weight in the sum and the gate they pass.
+
+    side: on which side of 0 the denominator is wherever relevance arrives. Where it is not, it counts as 0.
+    everywhere: it is on that side whether relevance arrives or not.
+    """
 
     terms: tuple[Term, ...]
     weight: float = 1.0
     gate: Gate = Gate()
+    side: Side = Side.EITHER
+    everywhere: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,41 +12,30 @@ import math
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.algebra import (
     KEEP,
-    NEG,
-    POS,
-    ZERO,
-    Abs,
     Behaviour,
     BodyOnly,
-    Boost,
     Copy,
-    Fill,
     Gradient,
-    Keep,
-    Mod,
-    Neg,
     Pass,
-    Pos,
     ReluBetaSmooth,
     ReluDeconvNet,
     ReluGuidedBackprop,
     Rule,
     Share,
-    Square,
-    Term,
+    Side,
     Test,
     WinnerTakeAll,
-    Zero,
 )
-from lrpc.facts import signs
+from lrpc.facts import parameter_signs, signs
 from lrpc.ops import OPS, LinearOp, Op
+from lrpc.ops.op import union
 from lrpc.plan import Plan
-from lrpc.sign import NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
+from lrpc.rule_facts import box_of, gamma_of, gates_its_own_z, one_side
+from lrpc.sign import Sign
 from lrpc.stabilizer import shortest
 
 PRACTICAL = 1e3
@@ -125,7 +114,7 @@ def layer_bound(op: Op, node: gs.Node, rule: Behaviour, inputs: list[Sign]) -> B
     match rule:
         case Rule():
             assert isinstance(op, LinearOp)
-            limit = _rule_bound(rule, inputs, *(_sign_of(values) for values in _values(op, node)))
+            limit = _rule_bound(rule, inputs, *parameter_signs(op, node))
             return Bound(limit, _condition(rule), _only(rule, op.parametric) if math.isinf(limit) else "")
         case Gradient():
             return Bound(op.slope(node))
@@ -137,16 +126,6 @@ def layer_bound(op: Op, node: gs.Node, rule: Behaviour, inputs: list[Sign]) -> B
             assert_never(rule)
 
 
-def _values(op: LinearOp, node: gs.Node) -> tuple[np.ndarray, np.ndarray]:
-    """Return weight and bias; a layer without parameters weighs its inputs by positive numbers."""
-    weight, bias = op.values(node)
-    return np.ones(1) if weight is None else weight, np.zeros(1) if bias is None else bias
-
-
-def _sign_of(values: np.ndarray) -> Sign:
-    return Sign(bool((values > 0).any()), bool((values < 0).any()))
-
-
 def _rule_bound(rule: Rule, inputs: list[Sign], weight: Sign, bias: Sign) -> float:
     one_signed = [_share_bound(share, rule.stabilizer.signed, inputs, weight, bias) for share in rule.shares]
     if None not in one_signed:
@@ -154,7 +133,8 @@ def _rule_bound(rule: Rule, inputs: list[Sign], weight: Sign, bias: Sign) -> flo
         return max(limits) if _exclusive(rule) else math.fsum(limits)
     if box_of(rule) is not None:
         return 1.0
-    if (gamma := _gamma_of(rule, bias == ZEROS)) and rule.stabilizer.signed:
+    gamma = gamma_of(rule)
+    if gamma and rule.stabilizer.signed and gates_its_own_z(rule, bias):
         return (2 + gamma) / gamma
     return math.inf
 
@@ -169,69 +149,10 @@ def _exclusive(rule: Rule) -> bool:
 
 def _share_bound(share: Share, signed: bool, inputs: list[Sign], weight: Sign, bias: Sign) -> float | None:
     """Return |weight| where all numerators of a share, and its bias, have one sign; None where they differ."""
-    total = ZEROS
-    for term in share.terms:
-        parts = [_modified(term.x, x) * _modified(term.w, weight) for x in inputs] + [_modified(term.b, bias)]
-        for part in parts:
-            total |= part if term.sign > 0 else -part
-    if not total.negative or (signed and not total.positive):
+    side = one_side(share, union(inputs), weight, bias)
+    if side is Side.POSITIVE or (signed and side is Side.NEGATIVE):
         return abs(share.weight)
     return None
-
-
-def _modified(mod: Mod, value: Sign) -> Sign:
-    match mod:
-        case Keep() | Boost():
-            return value
-        case Pos():
-            return Sign(value.positive, False)
-        case Neg():
-            return Sign(False, value.negative)
-        case Abs() | Square():
-            return ZEROS if value == ZEROS else NON_NEGATIVE
-        case Zero():
-            return ZEROS
-        case Fill(number):
-            values = number if isinstance(number, tuple) else (number,)
-            return (NON_NEGATIVE if max(values) > 0 else ZEROS) | (NON_POSITIVE if min(values) < 0 else ZEROS)
-        case _:
-            assert_never(mod)
-
-
-def box_of(rule: Behaviour) -> tuple[object, object] | None:
-    """Return low and high where a rule is ZBox, None where it is not."""
-    if not isinstance(rule, Rule) or len(rule.shares) != 1:
-        return None
-    match [(t.x, t.w, t.sign) for t in rule.shares[0].terms]:
-        case [(Keep(), Keep(), 1), (Fill(low), Pos(), -1), (Fill(high), Neg(), -1)]:
-            return _listed(low), _listed(high)
-    return None
-
-
-def _listed(number: float | tuple[float, ...]) -> float | list[float]:
-    return list(number) if isinstance(number, tuple) else number
-
-
-def _gamma_of(rule: Rule, without_bias: bool) -> float:
-    """Return gamma where a rule is general Gamma with the gate that bounds it, 0 where it is not."""
-    if len(rule.shares) != 2:
-        return 0.0
-    upper, lower = rule.shares
-    boosts = [term.w for term in upper.terms if isinstance(term.w, Boost)]
-    if len(boosts) != 2:
-        return 0.0
-    gamma = boosts[0].gamma
-    up, down = Boost(gamma, POS), Boost(gamma, NEG)
-    zeroed = upper.terms[0].b == ZERO
-    consistent = without_bias or upper.gate.bias != zeroed
-    b_up, b_down = (ZERO, ZERO) if zeroed else (up, down)
-    expected = (
-        (Term(POS, up, b_up), Term(NEG, down, ZERO)),
-        (Term(POS, down, b_down), Term(NEG, up, ZERO)),
-    )
-    gates = upper.gate.test in (Test.POSITIVE, Test.NON_NEGATIVE) and lower.gate.test is Test.NEGATIVE
-    same = (upper.terms, lower.terms) == expected and upper.gate.bias == lower.gate.bias
-    return gamma if consistent and gates and same else 0.0
 
 
 def _condition(rule: Rule) -> str:

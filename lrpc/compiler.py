@@ -13,12 +13,13 @@ import onnx
 import lrpc
 from lrpc import composites
 from lrpc.bundle import FORMAT, Manifest, save_bundle, save_single_file
-from lrpc.certificate import box_of
 from lrpc.composite import Composite
 from lrpc.image import InputSpec
 from lrpc.lower import explain_graph, forward_graph, relevance_graph
 from lrpc.lower.tunable import tunables
 from lrpc.plan import Overrides, Plan, assign
+from lrpc.rule_facts import box_of
+from lrpc.targets import TARGETS, Target, target_of
 from passes.check import problems
 from passes.errors import LrpcError
 from passes.graph import Graph, static_shape
@@ -37,10 +38,14 @@ THRESHOLDS = {"abs_sum": [0.01, 10.0], "nonfinite": 0}
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled model. plan: which rule each layer got.  timings: seconds by stage."""
+    """A compiled model. plan: which rule each layer got.  target: what it is optimised for, None for the definitions.
+
+    timings: seconds by stage.
+    """
 
     plan: Plan
     timings: dict[str, float] = field(default_factory=dict, compare=False)
+    target: Target | None = TARGETS["cpu"]
 
     def save(
         self,
@@ -60,13 +65,13 @@ class Compiled:
         path = Path(path)
         if not seed_input:
             _check_classes(self.plan.graph)
-        explain, where = explain_graph(self.plan, seed_input, tunable)
+        explain, where = explain_graph(self.plan, seed_input, tunable, self.target)
         knobs = [entry.to_json() for entry in tunables(self.plan)] if tunable else []
         manifest = self._manifest("seed" if seed_input else "target") | {"trace": where, "tunables": knobs}
         if single_file:
             save_single_file(path, explain, manifest, force=force)
             return path
-        relevance, taps = relevance_graph(self.plan, tunable=tunable)
+        relevance, taps = relevance_graph(self.plan, tunable=tunable, target=self.target)
         graphs = {"forward": forward_graph(self.plan, taps), "relevance": relevance, "explain": explain}
         save_bundle(path, graphs, {**manifest, "taps": taps}, force=force)
         return path
@@ -88,7 +93,8 @@ class Compiled:
             "output": {"name": output.name, "shape": _per_sample(output)},
             "classes": spec.classes if spec else None,
             "composite": self.plan.composite,
-            "optimize": 0,
+            "optimize": 0 if self.target is None else 1,
+            "target": self.target.name if self.target is not None else None,
             "seed": seed,
             "plan": self.plan.to_rows(),
             "thresholds": THRESHOLDS,
@@ -101,7 +107,8 @@ def compile(
     *,
     composite: Composite | None = None,
     rules: Overrides = (),
-    optimize: int = 0,
+    optimize: int = 1,
+    target: str = "auto",
     example_input: torch.Tensor | None = None,
     report: Report | None = None,
 ) -> Compiled:
@@ -109,18 +116,16 @@ def compile(
 
     source: an .onnx path, a ModelProto, or a torch module together with `example_input`.
     composite: None takes epsilon_gamma_box where the input's range is known, else epsilon_plus_flat.
-    rules: (pattern, rule) pairs that win over the composite.  optimize: 0, the definitions.
+    rules: (pattern, rule) pairs that win over the composite.  optimize: 0, the definitions, term by term;
+    1 (default), what facts leave of them, in the forms that are cheapest on `target`: "cpu", "cuda", "portable" (what
+    every runtime has), or "auto", which is "cpu".
     report: called with one line per canonization step.
     Raises LrpcError with every problem of the model.
     """
-    if optimize != 0:
-        raise LrpcError(
-            f"optimize={optimize} is not available yet; this version has -O0, the definitions.",
-            hint="Leave the option out, or use -O0.",
-        )
+    chosen = target_of(optimize, target)
     watch = time.perf_counter()
     plan = plan_model(source, composite=composite, rules=rules, example_input=example_input, report=report)
-    return Compiled(plan, {"plan": time.perf_counter() - watch})
+    return Compiled(plan, {"plan": time.perf_counter() - watch}, chosen)
 
 
 def plan_model(

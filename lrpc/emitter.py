@@ -3,6 +3,8 @@
 A name is a path: the layer, then the role, then (where there are several) the share and the term:
 `layer1.0.conv2/share1/term0/z`. The emitter writes either a graph of its own, whose inputs are the
 forward tensors it reads (the separate relevance graph), or behind the nodes of a forward graph.
+
+With a target it emits no value twice, be it one of the forward graph's own.
 """
 
 from __future__ import annotations
@@ -13,7 +15,11 @@ from contextlib import contextmanager
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import constant, static_shape
+from lrpc.targets import Target
+from passes.graph import Graph, constant, producer, static_shape
+
+_SAME = ("Identity", "Dropout")
+_Key = tuple[str, tuple[str, ...], str]
 
 
 class Emitter:
@@ -24,10 +30,14 @@ class Emitter:
         forward: gs.Graph | None = None,
         reserved: Collection[str] = (),
         groups: Mapping[str, str] | None = None,
+        target: Target | None = None,
+        known: Graph | None = None,
     ) -> None:
         """forward: the graph to write behind (it is extended in place); None for a graph of its own.
 
         reserved: names of the forward graph, which no emitted tensor may take.
+        target: what to optimise for; None emits the definitions.
+        known: the forward graph whose values need not be computed again, where there is a target.
         groups: by a rule's text, the name of its tunable inputs; None emits its parameters as constants.
         """
         self.nodes: list[gs.Node] = forward.nodes if forward is not None else []
@@ -37,7 +47,13 @@ class Emitter:
         """Every stabilized denominator so far, with the quotient that is handed down, for a trace to look at."""
         self.tunables: dict[str, gs.Constant] = {}
         """Parameters that the graph takes as inputs, by name; their values are the defaults."""
+        self.target = target
         self._groups = groups
+        self._common: dict[_Key, gs.Variable] = {}
+        self._forward = {
+            _key(node.op, node.inputs, node.attrs): node.outputs[0]
+            for node in (known.nodes if target is not None and known is not None else ())
+        }
         self._here = forward.tensors() if forward is not None else None
         self._made: dict[str, gs.Tensor] = {}
         self._reserved = frozenset(reserved)
@@ -62,7 +78,14 @@ class Emitter:
 
     def op(self, op: str, inputs: Sequence[gs.Tensor], name: str, **attributes: object) -> gs.Variable:
         """Emit one node with one output, and return the output."""
-        return self.ops(op, inputs, (name,), **attributes)[0]
+        if self.target is None:
+            return self.ops(op, inputs, (name,), **attributes)[0]
+        key = _key(op, inputs, attributes)
+        if key in self._forward:
+            return self.read(self._forward[key])
+        if key not in self._common:
+            self._common[key] = self.ops(op, inputs, (name,), **attributes)[0]
+        return self._common[key]
 
     def ops(
         self, op: str, inputs: Sequence[gs.Tensor], names: Sequence[str], **attributes: object
@@ -97,6 +120,8 @@ class Emitter:
 
     def read(self, tensor: gs.Tensor) -> gs.Tensor:
         """Return a tensor or weight of the forward graph, as it is called here."""
+        if self.target is not None:
+            tensor = _source(tensor)
         if self._here is not None:
             return self._here[tensor.name]
         if tensor.name not in self._made:
@@ -125,6 +150,17 @@ class Emitter:
         assert path not in self._claimed, f"two tensors are called {path}"
         self._claimed.add(path)
         return path
+
+
+def _key(op: str, inputs: Sequence[gs.Tensor], attributes: Mapping[str, object]) -> _Key:
+    return op, tuple(tensor.name for tensor in inputs), repr(sorted(attributes.items()))
+
+
+def _source(tensor: gs.Tensor) -> gs.Tensor:
+    """Follow a tensor up through nodes that only copy."""
+    while (node := producer(tensor)) is not None and node.op in _SAME:
+        tensor = node.inputs[0]
+    return tensor
 
 
 def like(emit: Emitter, value: gs.Tensor, tensor: gs.Tensor, name: str) -> gs.Variable:

@@ -1,10 +1,36 @@
-"""What is known of a graph's tensors whatever the input: the sign of each."""
+"""What is known of a plan's layers whatever the input: signs of tensors, and where relevance can arrive."""
 
 from __future__ import annotations
 
-from lrpc.ops import OPS
-from lrpc.sign import ANY, Sign
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from lrpc.ops import OPS, LinearOp
+from lrpc.ops.op import union
+from lrpc.plan import Plan
+from lrpc.sign import ANY, NON_NEGATIVE, ZEROS, Sign
+from lrpc.support import Support, supports
 from passes.graph import Graph
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of one linear layer. x: the sign of its data inputs.  w, b: of its weight and bias.
+
+    support: where relevance can arrive at its output z = f(x; w, b).
+    """
+
+    x: Sign
+    w: Sign
+    b: Sign
+    support: Support
+
+    def __str__(self) -> str:
+        known = [f"{name} {sign}" for name, sign in (("x", self.x), ("w", self.w), ("b", self.b)) if sign != ANY]
+        arrives = [f"R only {self.support}"] if self.support is not Support.ANYWHERE else []
+        return ", ".join([*known, *arrives])
 
 
 def signs(graph: Graph) -> dict[str, Sign]:
@@ -15,3 +41,31 @@ def signs(graph: Graph) -> dict[str, Sign]:
         found = op.sign(node, [known[tensor.name] for tensor in op.data(node)])
         known |= {tensor.name: found for tensor in node.outputs}
     return known
+
+
+def facts(plan: Plan) -> dict[str, Facts]:
+    """Return what is known of every linear layer of a plan, by its name."""
+    known = signs(plan.graph)
+    arriving = supports(plan, known)
+    return {
+        node.name: Facts(
+            union([known[tensor.name] for tensor in OPS[node.op].data(node)]),
+            *parameter_signs(op, node),
+            arriving[node.outputs[0].name],
+        )
+        for node in plan.graph.nodes
+        if isinstance(op := OPS[node.op], LinearOp)
+    }
+
+
+def parameter_signs(op: LinearOp, node: gs.Node) -> tuple[Sign, Sign]:
+    """Return the signs of weight and bias; a layer without parameters weighs its inputs by positive numbers."""
+    weight, bias = op.values(node)
+    return (
+        NON_NEGATIVE if weight is None else _sign_of(weight),
+        ZEROS if bias is None else _sign_of(bias),
+    )
+
+
+def _sign_of(values: np.ndarray) -> Sign:
+    return Sign(bool((values > 0).any()), bool((values < 0).any()))

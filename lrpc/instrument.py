@@ -55,10 +55,13 @@ class _Writer:
 
     def row(self, name: str, entry: dict[str, Any]) -> str:
         """Add the six numbers of one layer, (n, 1, 6)."""
-        flat = self._op("Flatten", [entry["arriving"]], f"{name}/flat", axis=1)
+        flat = self._op("Flatten", [self._product(entry["arriving"], f"{name}/arriving")], f"{name}/flat", axis=1)
         size = self._op("Abs", [flat], f"{name}/size")
         top, bottom = (self._reduce(f"Reduce{end}", flat, f"{name}/{end}") for end in ("Max", "Min"))
-        handed = [self._magnitude(tensor, f"{name}/handed{i}") for i, tensor in enumerate(entry["handed"])]
+        handed = [
+            self._magnitude(self._product(tensors, f"{name}/handed{i}/product"), f"{name}/handed{i}")
+            for i, tensors in enumerate(entry["handed"])
+        ]
         cells = [
             self._op("Sub", [top, bottom], f"{name}/range"),
             self._reduce("ReduceSum", flat, f"{name}/sum"),
@@ -69,6 +72,9 @@ class _Writer:
         ]
         joined = self._op("Concat", cells, f"{name}/cells", axis=1)
         return self._op("Unsqueeze", [joined, "lrpc/trace/axis"], f"{name}/row")
+
+    def _product(self, tensors: Sequence[str], name: str) -> str:
+        return tensors[0] if len(tensors) == 1 else self._op("Mul", tensors, name)
 
     def _magnitude(self, tensor: str, name: str) -> str:
         flat = self._op("Flatten", [tensor], f"{name}/flat", axis=1)

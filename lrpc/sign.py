@@ -26,5 +26,10 @@ class Sign:
     def __neg__(self) -> Sign:
         return Sign(self.negative, self.positive)
 
+    def __str__(self) -> str:
+        return {(True, True): "any", (True, False): ">= 0", (False, True): "<= 0", (False, False): "0"}[
+            self.positive, self.negative
+        ]
+
 
 ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS = Sign(True, True), Sign(True, False), Sign(False, True), Sign(False, False)

@@ -10,6 +10,7 @@ import click
 
 from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import note, working
+from lrpc.targets import TARGETS
 
 
 @click.command("compile", epilog=RULES_EPILOG, short_help="Compile a model into an explanation bundle.")
@@ -20,10 +21,12 @@ from lrpc.cli.show import note, working
     "-O",
     "optimize",
     type=click.IntRange(0, 1),
-    default=0,
+    default=1,
     show_default=True,
-    help="0: the rules' definitions, term by term. 1 comes with a later version.",
+    help="0: the rules' definitions, term by term. 1: what is left of them by facts, in the cheapest form.",
 )
+@click.option("--target", type=click.Choice(["auto", *TARGETS]), default="auto", show_default=True,
+              help="What to optimise for; portable: operators that every runtime has. auto is cpu.")  # fmt: skip
 @click.option("--single-file", is_flag=True, help="Write one self-contained explain.onnx instead of a folder.")
 @click.option("--seed-input", is_flag=True, help="explain.onnx takes a seed shaped as the output, not a class.")
 @click.option("--tunable", is_flag=True, help="The graphs take each rule's epsilon and gamma as inputs with defaults.")
@@ -33,6 +36,7 @@ def compile_command(
     model: Path,
     output: Path | None,
     optimize: int,
+    target: str,
     single_file: bool,
     seed_input: bool,
     tunable: bool,
@@ -50,8 +54,6 @@ def compile_command(
     lrpc compile resnet50.onnx
     lrpc compile resnet50.onnx --composite epsilon-plus --rule 'layer4.*=epsilon(0.1)'
     """
-    if optimize == 1:
-        raise click.UsageError("-O 1 comes with a later version; this one has -O 0, the definitions. Leave it out.")
     suffix = ".explain.onnx" if single_file else ".lrp"
     path = output or model.with_name(model.name.removesuffix(".onnx") + suffix)
     import lrpc
@@ -61,7 +63,9 @@ def compile_command(
     started = time.perf_counter()
     report = note if verbose else None
     with working(f"compiling {model.name}"):
-        compiled = lrpc.compile(model, **plan_arguments(model, **options), report=report)
+        compiled = lrpc.compile(
+            model, **plan_arguments(model, **options), optimize=optimize, target=target, report=report
+        )
         compiled.save(path, force=force, single_file=single_file, seed_input=seed_input, tunable=tunable)
     seconds = time.perf_counter() - started
     if tunable:

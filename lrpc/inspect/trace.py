@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,17 +123,22 @@ class Tracer:
 
     def _run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Return output, relevance, health, trace and the hidden relevance of a part of the batch."""
-        wanted = [name for name in dict.fromkeys(self._hidden.values()) if name not in feeds]
+        wanted = [name for name in self._parts() if name not in feeds]
         names = [self.explainer.manifest["output"]["name"], "relevance", "health", OUTPUT]
         fetched = self._session.run([*names, *wanted], feeds)
         tensors = feeds | dict(zip(wanted, fetched[len(names) :], strict=True))
-        return [*fetched[: len(names)], *(tensors[name] for name in self._hidden.values())]
+        hidden = [reduce(np.multiply, [tensors[part] for part in parts]) for parts in self._hidden.values()]
+        return [*fetched[: len(names)], *hidden]
+
+    def _parts(self) -> list[str]:
+        """The tensors that hidden relevance is the product of."""
+        return list(dict.fromkeys(name for parts in self._hidden.values() for name in parts))
 
     def graph(self) -> onnx.ModelProto:
         """Return the trace variant of explain.onnx; its large weights stay in the bundle's weights.bin."""
         path = self.explainer.path
         proto = onnx.load(path if path.is_file() else path / "explain.onnx", load_external_data=False)
-        return expose(instrument(proto, self._where), list(self._hidden.values()))
+        return expose(instrument(proto, self._where), self._parts())
 
     @cached_property
     def _session(self) -> ort.InferenceSession:

@@ -11,6 +11,7 @@ import onnxruntime as ort
 from lrpc.lower import forward_graph, relevance_graph
 from lrpc.lower.graphs import RELEVANCE, SEED, traced_name
 from lrpc.plan import Plan
+from lrpc.targets import TARGETS, Target
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,12 @@ class Traced:
     arriving: dict[str, np.ndarray]
 
 
-def run_traced(plan: Plan, x: np.ndarray, seed: np.ndarray) -> Traced:
+def run_traced(plan: Plan, x: np.ndarray, seed: np.ndarray, target: Target | None = TARGETS["cpu"]) -> Traced:
     """Run the separate graphs of a plan on the CPU in float32.
 
-    x: (n, *input shape).  seed: shaped as the model's output.
+    x: (n, *input shape).  seed: shaped as the model's output.  target: what they are optimised for; None for -O0.
     """
-    relevance_proto, taps = relevance_graph(plan, trace=True)
+    relevance_proto, taps = relevance_graph(plan, trace=True, target=target)
     outputs = {node.name: node.outputs[0].name for node in plan.graph.nodes}
     wanted = list(dict.fromkeys([*taps, *outputs.values()]))
     entry = plan.graph.inputs[0].name

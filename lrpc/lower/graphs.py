@@ -15,12 +15,17 @@ from lrpc.lower.propagate import Passage, propagate
 from lrpc.lower.target import emit_seed
 from lrpc.lower.tunable import group_names
 from lrpc.plan import Plan
+from lrpc.simplify import simplify
+from lrpc.targets import Target
 from passes.graph import Graph
 from passes.upgrade import OPSET
 from passes.write import to_proto
 
 Where = dict[str, Any]
-"""The names of a layer's tensors in a graph: {"layer", "arriving", "handed": [..], "divisions": [[divisor, s], ..]}."""
+"""The names of a layer's tensors in a graph: {"layer", "arriving", "handed": [..], "divisions": [[divisor, s], ..]}.
+
+Relevance is the product of the tensors in a list.
+"""
 
 SEED, TARGET, RELEVANCE, HEALTH = "seed", "target", "relevance", "health"
 
@@ -30,13 +35,18 @@ def traced_name(layer: str) -> str:
     return f"{layer}/traced"
 
 
-def relevance_graph(plan: Plan, trace: bool = False, tunable: bool = False) -> tuple[onnx.ModelProto, list[str]]:
+def relevance_graph(
+    plan: Plan, trace: bool = False, tunable: bool = False, target: Target | None = None
+) -> tuple[onnx.ModelProto, list[str]]:
     """Return the separate backward graph (taps and seed in, relevance out) and the names of its taps.
 
     trace: also return the relevance arriving at each layer's output, called `traced_name(layer)`.
     tunable: take each rule's epsilon and gamma as inputs with defaults.
+    target: simplify the plan and optimise for this runtime; None emits the definitions.
     """
-    emit = Emitter(reserved=plan.graph.tensor_names(), groups=group_names(plan) if tunable else None)
+    plan = plan if target is None else simplify(plan, tunable=tunable)
+    groups = group_names(plan) if tunable else None
+    emit = Emitter(reserved=plan.graph.tensor_names(), groups=groups, target=target, known=plan.graph)
     output = plan.graph.outputs[0]
     seed = gs.Variable(SEED, np.float32, output.shape)
     relevance, passages = propagate(emit, plan, seed)
@@ -56,15 +66,19 @@ def forward_graph(plan: Plan, taps: list[str]) -> onnx.ModelProto:
     return to_proto(graph)
 
 
-def explain_graph(plan: Plan, seed_input: bool = False, tunable: bool = False) -> tuple[onnx.ModelProto, list[Where]]:
+def explain_graph(
+    plan: Plan, seed_input: bool = False, tunable: bool = False, target: Target | None = None
+) -> tuple[onnx.ModelProto, list[Where]]:
     """Return model and relevance pass in one graph, and where a trace finds each layer in it.
 
     Inputs: the model's own and `target` (or `seed`), and where `tunable` each rule's epsilon and gamma, which
-    have defaults; outputs: the model's own, `relevance`, `health`.
+    have defaults; outputs: the model's own, `relevance`, `health`.  target: as for `relevance_graph`.
     """
+    plan = plan if target is None else simplify(plan, tunable=tunable)
     graph = plan.graph.copy()
     output = graph.outputs[0]
-    emit = Emitter(graph.body, reserved=plan.graph.tensor_names(), groups=group_names(plan) if tunable else None)
+    groups = group_names(plan) if tunable else None
+    emit = Emitter(graph.body, plan.graph.tensor_names(), groups, target, known=plan.graph)
     if seed_input:
         seed: gs.Tensor = gs.Variable(SEED, np.float32, output.shape)
         graph.body.inputs = [*graph.inputs, seed]
@@ -82,21 +96,22 @@ def explain_graph(plan: Plan, seed_input: bool = False, tunable: bool = False) -
 def _where(layer: str, passage: Passage) -> Where:
     return {
         "layer": layer,
-        "arriving": passage.arriving.name,
-        "handed": [tensor.name for tensor in passage.handed],
+        "arriving": passage.arriving.names,
+        "handed": [relevance.names for relevance in passage.handed],
         "divisions": [[stabilized.name, s.name] for stabilized, s in passage.divisions],
     }
 
 
 def _named(emit: Emitter, tensor: gs.Tensor, name: str, shape: list[int | str]) -> gs.Variable:
-    named = emit.op("Identity", [tensor], name)
+    (named,) = emit.ops("Identity", [tensor], [name])
     named.dtype, named.shape = np.float32, shape
     return named
 
 
 def _traced(emit: Emitter, plan: Plan, passages: dict[str, Passage]) -> list[gs.Variable]:
     shapes = {node.name: node.outputs[0].shape for node in plan.graph.nodes}
-    return [_named(emit, passages[layer].arriving, traced_name(layer), shapes[layer]) for layer in reversed(passages)]
+    arriving = {layer: passages[layer].arriving.value(emit, f"{layer}/product") for layer in passages}
+    return [_named(emit, arriving[layer], traced_name(layer), shapes[layer]) for layer in reversed(passages)]
 
 
 def _written(body: gs.Graph, emit: Emitter, plan: Plan) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ from typing import assert_never
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.algebra import Abs, Boost, Fill, Keep, Mod, Neg, Pos, Square, Zero
+from lrpc.algebra import Abs, Boost, Fill, Keep, Mod, Neg, Pos, Scaled, Square, Zero
 from lrpc.emitter import Emitter
 from lrpc.stabilizer import shortest
 
@@ -43,15 +43,18 @@ def _modified(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor
             scaled = emit.op("Mul", [clamped, emit.parameter(gamma, "gamma", f"{name}/gamma")], f"{name}/scaled")
             return emit.op("Add", [value, scaled], name)
         case Fill(number):
-            filling = emit.constant(_per_channel(number, len(value.shape)), f"{name}/value")
+            filling = emit.constant(per_channel(number, len(value.shape)), f"{name}/value")
             return emit.op("Expand", [filling, emit.op("Shape", [value], f"{name}/shape")], name)
+        case Scaled(factor, part):
+            scaled = _modified(emit, value, part, f"{name}/part")
+            return emit.op("Mul", [scaled, emit.constant(factor, f"{name}/factor")], name)
         case Zero():
             return emit.op("Mul", [value, emit.constant(0.0, f"{name}/zero")], name)
         case _:
             assert_never(mod)
 
 
-def _per_channel(number: float | tuple[float, ...], rank: int) -> np.ndarray:
+def per_channel(number: float | tuple[float, ...], rank: int) -> np.ndarray:
     """Shape one number per channel so that it broadcasts along axis 1."""
     values = np.asarray(number, np.float32)
     return values if values.ndim == 0 else values.reshape(1, -1, *[1] * (rank - 2))
@@ -64,5 +67,7 @@ def _slug(mod: Mod, group: str | None = None) -> str:
             return f"boost_{_slug(part)}_{group or shortest(gamma)}"
         case Fill(number):
             return f"fill_{number}"
+        case Scaled(factor, part):
+            return f"{shortest(factor)}_{_slug(part, group)}"
         case _:
             return type(mod).__name__.lower()

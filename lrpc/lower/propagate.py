@@ -21,8 +21,10 @@ from lrpc.algebra import (
 )
 from lrpc.emitter import Emitter
 from lrpc.lower.linear import lower_rule
+from lrpc.lower.relevance import Relevance, plain
+from lrpc.lower.simplified import lower_simplified
 from lrpc.ops import OPS, LinearOp
-from lrpc.ops.structure import Sum
+from lrpc.ops.structure import Identity, Sum
 from lrpc.plan import Plan
 
 
@@ -34,8 +36,8 @@ class Passage:
     divisions: each share's stabilized denominator, and the quotient behind its gate.
     """
 
-    arriving: gs.Tensor
-    handed: list[gs.Tensor]
+    arriving: Relevance
+    handed: list[Relevance]
     divisions: list[tuple[gs.Tensor, gs.Tensor]]
 
 
@@ -44,7 +46,7 @@ def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, di
 
     A tensor that several layers read collects the relevance of all of them, here and nowhere else.
     """
-    collected: dict[str, list[gs.Tensor]] = {plan.graph.outputs[0].name: [seed]}
+    collected: dict[str, list[Relevance]] = {plan.graph.outputs[0].name: [Relevance(seed)]}
     passages: dict[str, Passage] = {}
     for node, row in zip(reversed(plan.graph.nodes), reversed(plan.rows), strict=True):
         before = len(emit.divisions)
@@ -56,24 +58,46 @@ def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, di
             collected.setdefault(tensor.name, []).append(value)
     (entry,) = plan.graph.inputs
     with emit.layer(entry.name, ""):
-        return _collect(emit, collected.pop(entry.name)), passages
+        return _collect(emit, collected.pop(entry.name)).value(emit, "product"), passages
 
 
-def _collect(emit: Emitter, values: list[gs.Tensor]) -> gs.Tensor:
-    total = values[0]
-    for index, value in enumerate(values[1:], start=1):
-        total = emit.op("Add", [total, value], "arriving" if index == len(values) - 1 else f"arriving/{index}")
+def _collect(emit: Emitter, values: list[Relevance]) -> Relevance:
+    """Add up; relevance that is a product with one and the same factor stays one."""
+    factors = {value.factor.name if value.factor is not None else "" for value in values}
+    if len(values) == 1:
+        return values[0]
+    if len(factors) == 1:
+        return Relevance(_sum(emit, [value.cotangent for value in values]), values[0].factor)
+    return Relevance(_sum(emit, [value.value(emit, f"product{i}") for i, value in enumerate(values)]))
+
+
+def _sum(emit: Emitter, tensors: list[gs.Tensor]) -> gs.Tensor:
+    total = tensors[0]
+    for index, tensor in enumerate(tensors[1:], start=1):
+        total = emit.op("Add", [total, tensor], "arriving" if index == len(tensors) - 1 else f"arriving/{index}")
     return total
 
 
-def _lower(emit: Emitter, node: gs.Node, rule: Behaviour, relevance: gs.Tensor) -> list[gs.Tensor]:
-    op = OPS[node.op]
+def _lower(emit: Emitter, node: gs.Node, rule: Behaviour, arriving: Relevance) -> list[Relevance]:
     match rule:
         case Rule():
+            op = OPS[node.op]
             assert isinstance(op, LinearOp)
-            return lower_rule(emit, op, node, rule, relevance)
+            if emit.target is not None:
+                return lower_simplified(emit, op, node, rule, arriving)
+            return plain(lower_rule(emit, op, node, rule, arriving.cotangent))
         case Pass():
-            return [relevance]
+            return [arriving]
+        case Gradient() if emit.target is not None and isinstance(OPS[node.op], Identity):
+            return [arriving]
+        case _:
+            return plain(_moved(emit, node, rule, arriving.value(emit, "product")))
+
+
+def _moved(emit: Emitter, node: gs.Node, rule: Behaviour, relevance: gs.Tensor) -> list[gs.Tensor]:
+    """Emit what needs the relevance itself."""
+    op = OPS[node.op]
+    match rule:
         case Gradient() | Copy() | WinnerTakeAll():
             return op.gradient(emit, node, relevance)
         case BodyOnly():
@@ -87,5 +111,7 @@ def _lower(emit: Emitter, node: gs.Node, rule: Behaviour, relevance: gs.Tensor) 
             scaled = emit.op("Mul", [emit.read(node.inputs[0]), emit.constant(beta, "beta")], "scaled")
             slope = emit.op("Sigmoid", [scaled], "slope")
             return [emit.op("Mul", [relevance, slope], "relevance")]
+        case Rule() | Pass():
+            raise AssertionError("lowered without being asked for its relevance")
         case _:
             assert_never(rule)

@@ -27,26 +27,26 @@ def divide(emit: Emitter, relevance: gs.Tensor, stabilized: gs.Tensor, can_vanis
 
 
 def _stabilize(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, rank: int) -> gs.Tensor:
-    margin = _margin(emit, d, stabilizer, rank)
+    size = margin(emit, d, stabilizer, rank)
     if stabilizer.clip:
-        size = emit.op("Abs", [d], "size") if stabilizer.signed else d
-        margin = emit.op("Max", [size, margin], "clipped")
+        size = emit.op("Max", [emit.op("Abs", [d], "size") if stabilizer.signed else d, size], "clipped")
     if stabilizer.signed:
         non_negative = emit.op("GreaterOrEqual", [d, emit.constant(0.0, "zero")], "non_negative")
         signs = [emit.constant(1.0, "plus"), emit.constant(-1.0, "minus")]
         sign = emit.op("Where", [non_negative, *signs], "sign")
-        margin = emit.op("Mul", [sign, margin], "signed")
-    return margin if stabilizer.clip else emit.op("Add", [d, margin], "stabilized")
+        size = emit.op("Mul", [sign, size], "signed")
+    return size if stabilizer.clip else emit.op("Add", [d, size], "stabilized")
 
 
-def _margin(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, rank: int) -> gs.Tensor:
-    margin: gs.Tensor = emit.parameter(stabilizer.epsilon, "epsilon", "epsilon")
+def margin(emit: Emitter, d: gs.Tensor | None, stabilizer: Stabilizer, rank: int) -> gs.Tensor:
+    """Emit m = epsilon * scale + floor. d: needed for a scale only."""
+    size: gs.Tensor = emit.parameter(stabilizer.epsilon, "epsilon", "epsilon")
     if stabilizer.scale == "rms":
-        axes = stabilizer.axes or tuple(range(1, rank))
-        margin = emit.op("Mul", [margin, _rms(emit, d, axes)], "scaled")
+        assert d is not None
+        size = emit.op("Mul", [size, _rms(emit, d, stabilizer.axes or tuple(range(1, rank)))], "scaled")
     if stabilizer.floor:
-        margin = emit.op("Add", [margin, emit.constant(stabilizer.floor, "floor")], "floored")
-    return margin
+        size = emit.op("Add", [size, emit.constant(stabilizer.floor, "floor")], "floored")
+    return size
 
 
 def _rms(emit: Emitter, d: gs.Tensor, axes: tuple[int, ...]) -> gs.Tensor:

@@ -7,11 +7,11 @@ from lrpc.ops.activation import ACTIVATIONS
 from lrpc.ops.batch_norm import BatchNorm
 from lrpc.ops.convolution import Convolution, TransposedConvolution
 from lrpc.ops.dense import Dense
-from lrpc.ops.op import LinearOp, Op
+from lrpc.ops.op import LinearOp, Op, Selection
 from lrpc.ops.pool import AveragePool, GlobalAveragePool, MaxPool
 from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Sum, Transpose
 
-__all__ = ["OPS", "LinearOp", "Op"]
+__all__ = ["OPS", "LinearOp", "Op", "Selection"]
 
 _TABLE: tuple[Op, ...] = (
     Convolution("Conv", Kind.CONVOLUTION),

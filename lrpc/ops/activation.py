@@ -37,6 +37,16 @@ class Activation(Op):
     def slope(self, node: gs.Node) -> float:
         return self.steepest(node)
 
+    def keeps_zero(self, node: gs.Node) -> bool:
+        if self.name == "Clip":
+            return _limit(node, 1, -math.inf) <= 0 <= _limit(node, 2, math.inf)
+        return self.name not in _LIFTS_ZERO
+
+    def clamps(self, node: gs.Node) -> bool:
+        if self.name == "Clip":
+            return _limit(node, 1, -math.inf) == 0 < _limit(node, 2, math.inf)
+        return self.name == "Relu"
+
     def problem(self, node: gs.Node) -> str:
         if any(constant(tensor) is None for tensor in node.inputs[1:] if not tensor.is_empty()):
             return "its parameters are computed from the input, not constants"
@@ -207,6 +217,9 @@ _STEEPEST: dict[str, Callable[[gs.Node], float]] = {
     "Sigmoid": lambda node: 0.25,
 }
 """What |f'| never exceeds, where that is not 1."""
+
+_LIFTS_ZERO = ("HardSigmoid", "Sigmoid", "Softplus")
+"""Those with f(0) above 0."""
 
 _NEVER_NEGATIVE = ("Relu", "HardSigmoid", "Sigmoid", "Softplus")
 

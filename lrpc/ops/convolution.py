@@ -40,6 +40,9 @@ class _Weighted(LinearOp):
     ) -> gs.Tensor:
         return emit.op(self.name, present(*xs, w, b), "z", **node.attrs)
 
+    def outputs(self, node: gs.Node) -> int | None:
+        return int(node.outputs[0].shape[1])
+
 
 @dataclass(frozen=True)
 class Convolution(_Weighted):
@@ -50,6 +53,8 @@ class Convolution(_Weighted):
         return float(np.abs(weight).reshape(len(weight), -1).sum(axis=1, dtype=np.float64).max())
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
+        if emit.target is not None and emit.target.flips and w is not None and (pads := flipped_pads(node)) is not None:
+            return [flipped(emit, node, s, w, pads)]
         size = _sizes(node.inputs[0])
         attributes = {key: node.attrs[key] for key in _GEOMETRY}
         return [transposed(emit, s, w, size, list(node.attrs["pads"]), attributes)]
@@ -67,6 +72,44 @@ class TransposedConvolution(_Weighted):
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         attributes = {key: node.attrs[key] for key in (*_GEOMETRY, "pads")}
         return [emit.op("Conv", present(s, w), "transpose", **attributes)]
+
+
+def flipped_pads(node: gs.Node) -> list[int] | None:
+    """Return the pads of the Conv that is a convolution's transpose, None where its transpose is no Conv."""
+    if any(stride != 1 for stride in node.attrs["strides"]):
+        return None
+    reach = [d * (k - 1) for d, k in zip(node.attrs["dilations"], node.attrs["kernel_shape"], strict=True)]
+    pads = [r - p for r, p in zip([*reach, *reach], node.attrs["pads"], strict=True)]
+    return pads if min(pads) >= 0 else None
+
+
+def flipped(emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor, pads: list[int]) -> gs.Tensor:
+    """Emit the transpose of a stride-1 convolution as a Conv with its weight turned around.
+
+    The turned weight is an expression over the weight, which runtimes fold when they load the graph.
+    """
+    turned = emit.shared(f"{w.name}/turned", lambda name: _turned(emit, node, w, name))
+    attributes = {key: node.attrs[key] for key in _GEOMETRY}
+    return emit.op("Conv", [s, turned], "transpose", pads=pads, **attributes)
+
+
+def _turned(emit: Emitter, node: gs.Node, w: gs.Tensor, name: str) -> gs.Tensor:
+    """(out, in / groups, ...) becomes (in, out / groups, ...), reversed along every spatial axis."""
+    kernel, groups = [int(k) for k in node.attrs["kernel_shape"]], int(node.attrs["group"])
+    outputs, inputs = int(node.outputs[0].shape[1]), int(node.inputs[0].shape[1])
+    axes = [axis for axis, k in enumerate(kernel, start=2) if k > 1]
+    if axes:
+        operands = {"starts": [-1] * len(axes), "ends": [-(2**31)] * len(axes), "axes": axes, "steps": [-1] * len(axes)}
+        w = emit.op(
+            "Slice", [w, *(emit.constant(v, f"{name}/{k}", np.int64) for k, v in operands.items())], f"{name}/flip"
+        )
+    if groups == 1:
+        return emit.op("Transpose", [w], name, perm=[1, 0, *range(2, len(kernel) + 2)])
+    split = emit.constant([groups, outputs // groups, inputs // groups, *kernel], f"{name}/split", np.int64)
+    joined = emit.constant([inputs, outputs // groups, *kernel], f"{name}/joined", np.int64)
+    grouped = emit.op("Reshape", [w, split], f"{name}/grouped")
+    swapped = emit.op("Transpose", [grouped], f"{name}/swapped", perm=[0, 2, 1, *range(3, len(kernel) + 3)])
+    return emit.op("Reshape", [swapped, joined], name)
 
 
 def transposed(

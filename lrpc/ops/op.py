@@ -53,6 +53,14 @@ class Op:
         """Return a number that sum |J^T R| / sum |R| never exceeds."""
         return math.inf
 
+    def keeps_zero(self, node: gs.Node) -> bool:
+        """Whether this is an elementwise function with f(0) = 0."""
+        return False
+
+    def clamps(self, node: gs.Node) -> bool:
+        """Whether this is an elementwise function that is 0 for x <= 0, flat there, and above 0 for x > 0."""
+        return False
+
 
 @dataclass(frozen=True)
 class LinearOp(Op):
@@ -77,6 +85,10 @@ class LinearOp(Op):
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         """Emit J_w^T s, one result per data input, each shaped as that input."""
         raise TypeError(f"{self.name} has no transpose")
+
+    def outputs(self, node: gs.Node) -> int | None:
+        """Return how many values a bias of `forward` has, None for an op whose map takes none."""
+        return None
 
     def values(self, node: gs.Node) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the arrays of weight and bias; None for one that there is not."""

@@ -110,8 +110,16 @@ class GlobalAveragePool(LinearOp):
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         size = math.prod(int(d) for d in node.inputs[0].shape[2:])
         share = emit.op("Div", [s, emit.constant(float(size), "transpose/count")], "transpose/share")
-        shape = emit.op("Shape", [emit.read(node.inputs[0])], "transpose/shape")
-        return [emit.op("Expand", [share, shape], "transpose")]
+        return [share if emit.target is not None else _expanded(emit, node, share)]  # a product with x broadcasts it
+
+    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        (share,) = self.transpose(emit, node, relevance, None)
+        return [share if emit.target is None else _expanded(emit, node, share)]
+
+
+def _expanded(emit: Emitter, node: gs.Node, share: gs.Tensor) -> gs.Tensor:
+    shape = emit.op("Shape", [emit.read(node.inputs[0])], "transpose/shape")
+    return emit.op("Expand", [share, shape], "transpose")
 
 
 @dataclass(frozen=True)

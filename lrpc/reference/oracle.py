@@ -32,8 +32,11 @@ from lrpc.algebra import (
     ReluDeconvNet,
     ReluGuidedBackprop,
     Rule,
+    Scaled,
     Share,
+    Side,
     Square,
+    Term,
     Test,
     WinnerTakeAll,
     Zero,
@@ -186,16 +189,22 @@ def linear_rule(layer: Layer, rule: Rule, xs: list[Tensor], relevance: Tensor) -
             for term in share.terms:
                 inputs.append([modified(x, term.x).detach().requires_grad_() for x in xs])
                 outputs.append(layer.linear(inputs[-1], term.w, term.b))
-        signs = [term.sign for term in share.terms]
+        signs = [sign_of(term, z.detach()) for term, z in zip(share.terms, outputs, strict=True)]
         d = torch.stack([s * z.detach() for s, z in zip(signs, outputs, strict=True)]).sum(dim=0)
-        s = quotient(relevance, stabilized(d, rule.stabilizer)) * gate(layer, share, xs)
-        for term, x_mod, z in zip(share.terms, inputs, outputs, strict=True):
-            for total, x_i, c in zip(totals, x_mod, torch.autograd.grad(z, x_mod, s), strict=True):
-                total += share.weight * term.sign * x_i.detach() * c
+        s = quotient(relevance, stabilized(d, rule.stabilizer, share.side)) * gate(layer, share, xs)
+        for sign, x_mod, z in zip(signs, inputs, outputs, strict=True):
+            for total, x_i, c in zip(totals, x_mod, torch.autograd.grad(z, x_mod, sign * s), strict=True):
+                total += share.weight * x_i.detach() * c
         if rule.share_bias:
             for total, part in zip(totals, bias_parts(layer, share, xs, s), strict=True):
                 total += share.weight * part
     return totals
+
+
+def sign_of(term: Term, z: Tensor) -> Tensor:
+    """A term's sign: one for all units, or where it follows its output z that of z, +1 at 0."""
+    ones = torch.ones_like(z)
+    return term.sign * (torch.where(z >= 0, ones, -ones) if term.follows else ones)
 
 
 def bias_parts(layer: Layer, share: Share, xs: list[Tensor], s: Tensor) -> list[Tensor]:
@@ -233,6 +242,8 @@ def modified(value: Tensor, mod: Mod) -> Tensor:
             return value**2
         case Boost(gamma, part):
             return value + gamma * modified(value, part)
+        case Scaled(factor, part):
+            return factor * modified(value, part)
         case Fill(number):
             filling = torch.tensor(number, dtype=value.dtype)
             if filling.ndim:
@@ -252,18 +263,25 @@ def gate(layer: Layer, share: Share, xs: list[Tensor]) -> Tensor:
         Test.POSITIVE: z > 0,
         Test.NON_NEGATIVE: z >= 0,
         Test.NEGATIVE: z < 0,
+        Test.NONZERO: z != 0,
     }
     return tests[share.gate.test].to(z)
 
 
-def stabilized(d: Tensor, stabilizer: Stabilizer) -> Tensor:
-    """d + sgn(d) * m, or sgn(d) * max(|d|, m), with m = epsilon * scale + floor and sgn(0) = 1."""
+def stabilized(d: Tensor, stabilizer: Stabilizer, side: Side = Side.EITHER) -> Tensor:
+    """d + sgn(d) * m, or sgn(d) * max(|d|, m), with m = epsilon * scale + floor and sgn(0) = 1.
+
+    side: where d is said to be of one sign, that is taken for sgn(d), and d for 0 where it is of the other.
+    """
     margin = torch.full_like(d, stabilizer.epsilon)
     if stabilizer.scale == "rms":
         axes = stabilizer.axes or tuple(range(1, d.ndim))
         margin = margin * (d**2).mean(dim=axes, keepdim=True).sqrt()
     margin = margin + stabilizer.floor
-    sign = torch.where(d >= 0, 1.0, -1.0).to(d) if stabilizer.signed else torch.ones_like(d)
+    if side is not Side.EITHER:
+        d = d.clamp(min=0) if side is Side.POSITIVE else d.clamp(max=0)
+    negative = d < 0 if side is Side.EITHER else torch.full_like(d, side is Side.NEGATIVE, dtype=torch.bool)
+    sign = torch.where(negative, -1.0, 1.0).to(d) if stabilizer.signed else torch.ones_like(d)
     if stabilizer.clip:
         return sign * torch.maximum(sign * d if not stabilizer.signed else d.abs(), margin)
     return d + sign * margin

@@ -1,0 +1,111 @@
+"""Emit the stabilized denominator of a simplified share, in as few passes over its tensors as its facts allow.
+
+Where a denominator is known to be positive, st(d) is max(d, 0) + m, and that is max(d + m, m): m goes into the bias
+of the convolution that computes d, and the maximum is a Clip, which runtimes fuse with it.
+"""
+
+from __future__ import annotations
+
+import onnx_graphsurgeon as gs
+
+from lrpc.algebra import Side
+from lrpc.emitter import Emitter
+from lrpc.lower.stabilize import margin, stabilize
+from lrpc.lower.terms import Terms
+from lrpc.stabilizer import Stabilizer
+
+_STEEP = 3e38
+"""clip(_STEEP * v + 1, 0, 1) is 1 for v >= 0 and 0 for every normal float32 below."""
+
+
+def denominator(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
+    """Emit st(d)."""
+    side, emit = terms.share.side, terms.emit
+    plain = stabilizer.scale == "none" and emit.group is None
+    if side is Side.EITHER:
+        d = _total(terms, [terms.output(i) for i in range(len(terms.share.terms))])
+        by_arithmetic = plain and stabilizer.signed and not stabilizer.clip
+        return (
+            either_side(emit, d, stabilizer, terms.rank)
+            if by_arithmetic
+            else stabilize(emit, d, stabilizer, terms.rank)
+        )
+    carrier = _carrier(terms) if plain and not stabilizer.clip else None
+    return _sided(terms, stabilizer) if carrier is None else _carried(terms, stabilizer, carrier)
+
+
+def either_side(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, rank: int) -> gs.Tensor:
+    """Emit d + sgn(d) * m as (d - m) + 2 m [d >= 0]: arithmetic is cheaper than a choice."""
+    with emit.scope("stabilize"):
+        size = margin(emit, d, stabilizer, rank)
+        above = emit.op("Mul", [step(emit, d, "step"), emit.op("Add", [size, size], "twice")], "above")
+        return emit.op("Add", [emit.op("Sub", [d, size], "below"), above], "stabilized")
+
+
+def step(emit: Emitter, value: gs.Tensor, name: str) -> gs.Tensor:
+    """Emit 1 where value >= 0, else 0."""
+    assert emit.target is not None
+    if emit.target.step == "HardSigmoid":
+        return emit.op("HardSigmoid", [value], name, alpha=_STEEP, beta=1.0)
+    zero = emit.constant(0.0, f"{name}/zero")
+    return emit.op("Cast", [emit.op("GreaterOrEqual", [value, zero], f"{name}/mask")], name, to=1)
+
+
+def _carrier(terms: Terms) -> int | None:
+    """Return a term whose bias can take the margin: it is computed when the graph runs, by an op with a bias."""
+    if terms.op.outputs(terms.node) is None:
+        return None
+    fits = [not (terms.is_known(term) or term.follows or term.sign < 0) for term in terms.share.terms]
+    return fits.index(True) if any(fits) else None
+
+
+def _carried(terms: Terms, stabilizer: Stabilizer, carrier: int) -> gs.Tensor:
+    emit, rest = terms.emit, [term for i, term in enumerate(terms.share.terms) if i != carrier]
+    with emit.scope("stabilize"):
+        size = _signed(terms, margin(emit, None, stabilizer, terms.rank))
+    outputs = [terms.output(i, size if i == carrier else None) for i in range(len(terms.share.terms))]
+    alone = all(term.follows for term in rest)  # sizes cannot push a guarded denominator past 0
+    if alone:
+        outputs[carrier] = _guarded(terms, outputs[carrier], size)
+    total = _total(terms, outputs)
+    return total if alone else _guarded(terms, total, size)
+
+
+def _sided(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
+    """Emit a denominator of a known side whose margin no bias can take."""
+    emit, side = terms.emit, terms.share.side
+    d = _total(terms, [terms.output(i) for i in range(len(terms.share.terms))])
+    with emit.scope("stabilize"):
+        size = _signed(terms, margin(emit, d, stabilizer, terms.rank))
+        if stabilizer.clip:
+            return emit.op("Max" if side is Side.POSITIVE else "Min", [d, size], "stabilized")
+        if not terms.share.everywhere or terms.op.parametric:
+            d = emit.op("Relu", [d], "guarded") if side is Side.POSITIVE else _at_most_zero(emit, d)
+        return emit.op("Add", [d, size], "stabilized")
+
+
+def _guarded(terms: Terms, d: gs.Tensor, size: gs.Tensor) -> gs.Tensor:
+    """Emit max(d, m), or min(d, -m): a fast convolution may round a sum of positive numbers below 0."""
+    emit, empty = terms.emit, gs.Variable.empty()
+    limits = [size] if terms.share.side is Side.POSITIVE else [empty, size]
+    with emit.scope("stabilize"):
+        return emit.op("Clip", [d, *limits], "stabilized")
+
+
+def _at_most_zero(emit: Emitter, d: gs.Tensor) -> gs.Tensor:
+    return emit.op("Min", [d, emit.constant(0.0, "guarded/zero")], "guarded")
+
+
+def _signed(terms: Terms, size: gs.Tensor) -> gs.Tensor:
+    return size if terms.share.side is Side.POSITIVE else terms.emit.op("Neg", [size], "negative")
+
+
+def _total(terms: Terms, outputs: list[gs.Tensor]) -> gs.Tensor:
+    """Emit the signed sum of the terms' outputs; one that follows adds its size."""
+    emit, pairs = terms.emit, list(zip(terms.share.terms, outputs, strict=True))
+    sized = [(emit.op("Abs", [z], "size") if term.follows else z, term.sign) for term, z in pairs]
+    total, sign = sized[0]
+    assert sign > 0
+    for index, (value, sign) in enumerate(sized[1:], start=1):
+        total = emit.op("Add" if sign > 0 else "Sub", [total, value], "d" if index == len(sized) - 1 else f"d/{index}")
+    return total
