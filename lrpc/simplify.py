@@ -115,16 +115,22 @@ def _each_share(rule: Rule, change: Callable[[Share], Share]) -> Rule:
 
 
 def _live_terms(share: Share, known: Facts) -> tuple[Term, ...]:
-    idle = [
-        replace(t, x=_idle(t.x, known.x), w=_idle(t.w, known.w), b=ZERO if modified(t.b, known.b) == ZEROS else t.b)
-        for t in share.terms
-    ]
-    live = [
-        new
-        for old, new in zip(share.terms, idle, strict=True)
-        if new.b != ZERO or ZEROS not in (modified(old.x, known.x), modified(old.w, known.w))
-    ]
-    return tuple(live or idle[:1])
+    idle = [replace(t, x=_idle(t.x, known.x), w=_idle(t.w, known.w), b=_idle_bias(t, known)) for t in share.terms]
+    live = [term for term in idle if _is_live(term, known)]
+    return tuple(_as_itself(term, known) for term in live or idle[:1])
+
+
+def _is_live(term: Term, known: Facts) -> bool:
+    return term.b != ZERO or ZEROS not in (modified(term.x, known.x), modified(term.w, known.w))
+
+
+def _idle_bias(term: Term, known: Facts) -> Mod:
+    return ZERO if modified(term.b, known.b) == ZEROS else _idle(term.b, known.b)
+
+
+def _as_itself(term: Term, known: Facts) -> Term:
+    """Write the layer's own map as such, although its bias is 0: the forward pass has its output."""
+    return replace(term, b=KEEP) if (term.x, term.w) == (KEEP, KEEP) and known.b == ZEROS else term
 
 
 def _idle(mod: Mod, value: Sign) -> Mod:
