@@ -56,11 +56,18 @@ def test_large_weights_are_on_disk_once(bundle):
     assert all(places[0][name] == places[1][name] for name in shared)
 
 
-def test_epsilon_and_gamma_are_named_initializers(bundle):
-    proto = onnx.load(bundle / "relevance.onnx")
+@pytest.mark.parametrize(
+    ("optimize", "epsilons"),
+    [
+        (0, {"block.conv1/share0": 1e-6, "block.conv1/share1": 1e-6, "block.conv2/share0": 1e-6}),
+        (1, {"block.conv1": 1e-6, "block.conv2": 1e-6 / 1.125}),  # gamma's two shares in one, divided by 1 + gamma / 2
+    ],
+)
+def test_epsilon_and_gamma_are_named_initializers(optimize, epsilons, tmp_path):
+    proto = onnx.load(lrpc.compile(small_resnet(), optimize=optimize).save(tmp_path / "b.lrp") / "relevance.onnx")
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
-    assert values["block.conv1/share0/stabilize/epsilon"] == np.float32(1e-6)
-    assert values["block.conv1/share1/stabilize/epsilon"] == np.float32(1e-6)
+    for place, epsilon in epsilons.items():
+        assert values[f"{place}/stabilize/epsilon"] == np.float32(epsilon)
     assert any(name.endswith("/gamma") and value == np.float32(0.25) for name, value in values.items())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -69,8 +70,19 @@ def test_compile_refuses_to_replace_and_replaces_with_force(run):
     run("compile", "model.onnx", "--force")
 
 
-def test_o1_is_a_usage_error_that_says_so(run):
-    assert "later version" in run("compile", "model.onnx", "-O", "1", code=2).output
+@pytest.mark.parametrize(
+    ("arguments", "level", "target"),
+    [((), 1, "cpu"), (("-O", "0"), 0, None), (("--target", "portable"), 1, "portable")],
+    ids=str,
+)
+def test_the_manifest_tells_level_and_target(run, arguments, level, target):
+    run("compile", "model.onnx", "-o", "level.lrp", "--force", *arguments)
+    manifest = json.loads(Path("level.lrp/manifest.json").read_text())
+    assert (manifest["optimize"], manifest["target"]) == (level, target)
+
+
+def test_a_level_that_there_is_not_is_a_usage_error(run):
+    assert "0<=x<=1" in run("compile", "model.onnx", "-O", "2", code=2).output
 
 
 def test_a_single_file_is_explained_too(run):
@@ -137,9 +149,9 @@ def test_validate_passes_and_prints_every_layer(run):
 
 
 def test_validate_exits_with_1_when_the_graph_is_wrong(run, monkeypatch):
-    from lrpc.lower import linear
+    from lrpc.lower import simplified
 
-    monkeypatch.setattr(linear, "_COMPARISON", dict.fromkeys(linear._COMPARISON, "Greater"))
+    monkeypatch.setattr(simplified, "scaled", lambda mod, factor: mod)  # terms lose their sign
     run("validate", "model.onnx", "--reference", "oracle", code=1)
 
 

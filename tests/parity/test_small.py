@@ -12,6 +12,7 @@ from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import compare
 from lrpc.reference import run_oracle, run_zennit
 from lrpc.reference.zennit_adapter import COMPOSITES
+from lrpc.targets import TARGETS
 from tests.nets import NETS, built, inputs
 
 PARAMETERS = {"epsilon_gamma_box": {"low": -2.0, "high": 2.0}}
@@ -31,11 +32,12 @@ def test_parity(name, composite):
     plan = lrpc.plan_model(proto, composite=lrpc.composites.COMPOSITES[composite](**parameters))
     x = inputs(NETS[name])
     seed = np.eye(plan.graph.outputs[0].shape[1], dtype=np.float32)[[0, 1, 2]]
-    ours = run_traced(plan, x, seed)
+    levels = [run_traced(plan, x, seed, target) for target in (None, *TARGETS.values())]
     zennit = [run_zennit(module, composite, parameters, x, seed, dtype) for dtype in ("float64", "float32")]
     oracle = [run_oracle(plan.graph, plan.behaviours, x, seed, dtype) for dtype in ("float64", "float32")]
     for reference, runs in (("zennit", zennit), ("oracle", oracle)):
-        result = compare(plan, ours, reference, *runs)
-        assert result.passed, [(c.layer, c.relevance, c.yardstick) for c in result.failures]
-        assert len(result.layers) == NETS[name].compared
+        for ours in levels:
+            result = compare(plan, ours, reference, *runs)
+            assert result.passed, [(c.layer, c.relevance, c.yardstick) for c in result.failures]
+            assert len(result.layers) == NETS[name].compared
         assert np.abs(runs[0].relevance).sum() > 1e-3
