@@ -48,7 +48,8 @@ print(json.dumps(said))
 def test_every_bundle_opens_with_all_its_nodes_on_the_device(stub, tmp_path):
     for name in COMPOSITES:
         lrpc.compile(small_resnet(), composite=composite(name)).save(tmp_path / f"{name}.lrp", tunable=True)
-    lrpc.compile(SHAPES).save(tmp_path / "shapes.lrp")
+    for half in (False, True):
+        lrpc.compile(SHAPES).save(tmp_path / f"shapes-{half}.lrp", half_forward=half)
     assert json.loads(cuda_stub.run(stub, OPEN.replace("FOLDER", repr(str(tmp_path))))) == {}
 
 
