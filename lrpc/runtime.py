@@ -20,8 +20,8 @@ from lrpc.binding import Binding, device_of
 from lrpc.bundle import load_manifest
 from lrpc.health import Health, HealthWarning, health
 from lrpc.pair import run_pair
+from lrpc.seeds import Target, checked, is_seed, one_hot
 from lrpc.session import CPU, RunOptions, open_session
-from lrpc.targets import Target, checked, is_seed, one_hot
 from passes.errors import LrpcError
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ FORBIDDEN = {
     "lrpc/session.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
     "lrpc/binding.py": RUNTIME,
     "lrpc/pair.py": RUNTIME,
-    "lrpc/targets.py": RUNTIME,
+    "lrpc/seeds.py": RUNTIME,
     "lrpc/placement.py": [*RUNTIME, "lrpc", "numpy", "onnxruntime"],
     "lrpc/inspect": ["lrpc.cli"],
 }
