@@ -16,6 +16,7 @@ from lrpc.bundle import FORMAT, Manifest, save_bundle, save_single_file
 from lrpc.composite import Composite
 from lrpc.image import InputSpec
 from lrpc.lower import explain_graph, forward_graph, relevance_graph
+from lrpc.lower.half import half_forward as to_half
 from lrpc.lower.tunable import tunables
 from lrpc.plan import Overrides, Plan, assign
 from lrpc.rule_facts import box_of
@@ -55,11 +56,13 @@ class Compiled:
         single_file: bool = False,
         seed_input: bool = False,
         tunable: bool = False,
+        half_forward: bool = False,
     ) -> Path:
         """Write the bundle folder, or with `single_file` one self-contained explain.onnx.
 
         seed_input: explain.onnx takes the input `seed` instead of `target`.  tunable: the graphs take each
-        rule's epsilon and gamma as inputs with defaults.  force: replace an existing bundle.
+        rule's epsilon and gamma as inputs with defaults.  half_forward: the forward pass runs in float16, the
+        relevance pass in float32.  force: replace an existing bundle.
         Raises LrpcError where `path` is taken, or the output is no (n, classes).
         """
         path = Path(path)
@@ -67,12 +70,15 @@ class Compiled:
             _check_classes(self.plan.graph)
         explain, where = explain_graph(self.plan, seed_input, tunable, self.target)
         knobs = [entry.to_json() for entry in tunables(self.plan)] if tunable else []
-        manifest = self._manifest("seed" if seed_input else "target") | {"trace": where, "tunables": knobs}
+        told = {"trace": where, "tunables": knobs, "half_forward": half_forward}
+        manifest = self._manifest("seed" if seed_input else "target") | told
+        halved = to_half if half_forward else _unchanged
+        explain = halved(explain)
         if single_file:
             save_single_file(path, explain, manifest, force=force)
             return path
         relevance, taps = relevance_graph(self.plan, tunable=tunable, target=self.target)
-        graphs = {"forward": forward_graph(self.plan, taps), "relevance": relevance, "explain": explain}
+        graphs = {"forward": halved(forward_graph(self.plan, taps)), "relevance": relevance, "explain": explain}
         save_bundle(path, graphs, {**manifest, "taps": taps}, force=force)
         return path
 
@@ -192,6 +198,10 @@ def _box(plan: Plan) -> dict[str, Any] | None:
         if box is not None and node.inputs[0] is entry:
             return {"low": box[0], "high": box[1]}
     return None
+
+
+def _unchanged(proto: onnx.ModelProto) -> onnx.ModelProto:
+    return proto
 
 
 def _per_sample(tensor: Any) -> list[int | None]:

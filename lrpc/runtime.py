@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
+from lrpc.binding import Binding, device_of
 from lrpc.bundle import load_manifest
 from lrpc.health import Health, HealthWarning, health
-from lrpc.session import open_session
+from lrpc.pair import run_pair
+from lrpc.seeds import Target, checked, is_seed, one_hot
+from lrpc.session import CPU, RunOptions, open_session
 from passes.errors import LrpcError
 
 if TYPE_CHECKING:
     from lrpc.compiler import Compiled
 
-Target = int | Sequence[int] | np.ndarray | None
+__all__ = ["Explainer", "Explanation", "Target"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,14 @@ class Explainer:
     any single node, cannot run there raises LrpcError; nothing falls back silently.
     fused: run explain.onnx (default), or the separate pair forward.onnx and relevance.onnx, whose
     activations stay on the device.
+    max_batch: run larger batches in parts of at most so many samples, for small memory; all at once by default.
+    threads: of the CPU; one per core by default.
+    tf32: let CUDA round the factors of convolutions to TF32: faster, and relevance agrees with the CPU's to
+    about 3 digits; off by default.
+    cuda_graph: let CUDA record the first call and replay it: every call has a batch of that size.
+    Raises LrpcError for tf32 and cuda_graph without CUDA, and for cuda_graph where explain.onnx is not run.
+
+    An explainer may be called by several threads. The arrays that it returns are the caller's own.
     """
 
     def __init__(
@@ -57,7 +68,19 @@ class Explainer:
         providers: Sequence[str] | None = None,
         *,
         fused: bool = True,
+        max_batch: int | None = None,
+        threads: int | None = None,
+        tf32: bool = False,
+        cuda_graph: bool = False,
     ) -> None:
+        self.providers = list(providers or [CPU])
+        self.options = RunOptions(threads, tf32, cuda_graph)
+        self.options.check(self.providers[0])
+        if max_batch is not None and max_batch < 1:
+            raise LrpcError(f"max_batch={max_batch} must be at least 1.")
+        if cuda_graph and not fused:
+            raise LrpcError("cuda_graph replays explain.onnx; it cannot run the separate graphs (fused=False).")
+        self.max_batch = max_batch
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if not isinstance(source, (str, Path)):
             self._folder = tempfile.TemporaryDirectory(prefix="lrpc-")
@@ -65,7 +88,6 @@ class Explainer:
             compiled.save(source)
         self.path = Path(source)
         self.manifest: dict[str, Any] = load_manifest(self.path)
-        self.providers = list(providers or ["CPUExecutionProvider"])
         self.fused = fused
         self._check_pair(needed=not fused)
 
@@ -81,12 +103,10 @@ class Explainer:
         Raises LrpcError for a wrong shape, a class out of range, and a tunable that there is not.
         """
         x = self.checked_input(x)
+        targets = checked(target, len(x), self.manifest["output"]["shape"])
         extra = self._checked_tunables(tunables or {})
-        if self.fused and not (_is_seed(target) and self.manifest["seed"] == "target"):
-            result = self._run_fused(x, self.seed_feeds(x, target) | extra)
-        else:
-            self._check_pair(needed=True)
-            result = self._run_pair(x, self._seed(x, target), extra)
+        parts = (slice(i, i + size) for i, size in self._parts(len(x)))
+        result = _joined([self._run(x[part], targets[part], extra) for part in parts])
         alarms = result.health.alarms(self.manifest["thresholds"])
         for message in (*self.outside_box(x), *_summary(alarms)):
             warnings.warn(message, HealthWarning, stacklevel=2)
@@ -99,9 +119,8 @@ class Explainer:
 
     def seed_feeds(self, x: np.ndarray, target: Target) -> dict[str, np.ndarray]:
         """Return what explain.onnx takes beside x: `target`, or `seed`."""
-        if self.manifest["seed"] == "seed":
-            return {"seed": self._seed(x, target)}
-        return {"target": self._checked_target(target, len(x))}
+        targets = checked(target, len(x), self.manifest["output"]["shape"])
+        return {"seed": self._seed(x, targets)} if self.manifest["seed"] == "seed" else {"target": targets}
 
     def outside_box(self, x: np.ndarray) -> list[str]:
         """Return a sentence if values of x are outside the range that ZBox was given, nothing if none is."""
@@ -121,41 +140,73 @@ class Explainer:
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the model's own output for a batch."""
-        names = [self.manifest["output"]["name"]]
+        return np.concatenate([self._forward_part(x[i : i + size]) for i, size in self._parts(len(x))])
+
+    def _forward_part(self, x: np.ndarray) -> np.ndarray:
         if self.path.is_file():
-            feeds = {self.manifest["input"]["name"]: x, "target": np.full(len(x), -1, np.int64)}
-            return np.asarray(self._explain.run(names, feeds)[0])
+            return self._run_fused(x, {"target": np.full(len(x), -1, np.int64)}, {}).output
+        names = [self.manifest["output"]["name"]]
         return np.asarray(self._forward.run(names, {self.manifest["input"]["name"]: x})[0])
+
+    def _parts(self, count: int) -> Iterator[tuple[int, int]]:
+        """Yield start and size of each part of a batch; an empty batch is one part."""
+        size = self.max_batch or max(count, 1)
+        return ((start, size) for start in range(0, max(count, 1), size))
 
     @cached_property
     def _explain(self) -> ort.InferenceSession:
         path = self.path if self.path.is_file() else self.path / "explain.onnx"
-        return open_session(path, self.providers)
+        return open_session(path, self.providers, run=self.options)
 
     @cached_property
     def _forward(self) -> ort.InferenceSession:
-        return open_session(self.path / "forward.onnx", self.providers)
+        return open_session(self.path / "forward.onnx", self.providers, run=replace(self.options, cuda_graph=False))
 
     @cached_property
     def _relevance(self) -> ort.InferenceSession:
-        return open_session(self.path / "relevance.onnx", self.providers)
+        return open_session(self.path / "relevance.onnx", self.providers, run=replace(self.options, cuda_graph=False))
 
-    def _run_fused(self, x: np.ndarray, extra: dict[str, np.ndarray]) -> Explanation:
+    @cached_property
+    def _bound(self) -> Binding:
+        return Binding(self._explain, device_of(self.providers[0]), fixed=self.options.cuda_graph)
+
+    def _run(self, x: np.ndarray, targets: np.ndarray, extra: dict[str, np.ndarray]) -> Explanation:
+        """Explain one part of a batch; targets are checked ones."""
+        if not len(x):
+            return self._nothing(x)
+        takes_seed = self.manifest["seed"] == "seed"
+        if self.fused and (takes_seed or not is_seed(targets)):
+            return self._run_fused(x, {"seed": self._seed(x, targets)} if takes_seed else {"target": targets}, extra)
+        self._check_pair(needed=True)
+        if self.options.cuda_graph:
+            raise LrpcError(
+                "cuda_graph replays explain.onnx, which takes classes; a float seed runs the separate graphs.",
+                hint="Compile with --seed-input, or leave cuda_graph out.",
+            )
+        return self._run_pair(x, self._seed(x, targets), extra)
+
+    def _nothing(self, x: np.ndarray) -> Explanation:
+        """Explain an empty batch; ONNX Runtime's blocked layout refuses one."""
+        output, health = ((0, *self.manifest["output"]["shape"]), (len(fields(Health)), 0))
+        return Explanation(np.zeros(output, np.float32), x, Health(*np.zeros(health, np.float32)))
+
+    def _run_fused(self, x: np.ndarray, aim: dict[str, np.ndarray], extra: dict[str, np.ndarray]) -> Explanation:
         names = [self.manifest["output"]["name"], "relevance", "health"]
-        feeds = {self.manifest["input"]["name"]: x, **extra}
-        output, relevance, health = self._explain.run(names, feeds)
-        return Explanation(output, relevance, Health(*np.asarray(health).T))
+        feeds = {self.manifest["input"]["name"]: x, **aim}
+        sizes = [(len(x), *self.manifest["output"]["shape"]), x.shape, (len(x), len(fields(Health)))]
+        if extra and self.options.cuda_graph:
+            raise LrpcError(
+                "cuda_graph replays the graph with the tunables' defaults; other values need a run of its own."
+            )
+        if extra or None in sizes[0]:  # ONNX Runtime binds no inputs that have defaults, and no unknown shapes
+            output, relevance, found = self._explain.run(names, feeds | extra)
+        else:
+            output, relevance, found = self._bound(feeds, dict(zip(names, sizes, strict=True)))
+        return Explanation(output, relevance, Health(*np.asarray(found).T))
 
-    def _seed(self, x: np.ndarray, target: Target) -> np.ndarray:
-        """Return the seed (n, *output shape) for a target: itself if it is one, else a one-hot."""
-        if not _is_seed(target):
-            targets = self._checked_target(target, len(x))
-            return self._one_hot(targets, self.forward(x))
-        seed = np.asarray(target, np.float32)
-        expected = (len(x), *self.manifest["output"]["shape"])
-        if seed.shape != expected:
-            raise LrpcError(f"The seed has shape {seed.shape}; the model's output has {expected}.")
-        return seed
+    def _seed(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the seed (n, *output shape) for checked targets: themselves if they are one, else a one-hot."""
+        return targets if is_seed(targets) else one_hot(targets, self.forward(x))
 
     def _checked_tunables(self, given: Mapping[str, float]) -> dict[str, np.ndarray]:
         known = self.tunables
@@ -168,31 +219,9 @@ class Explainer:
         return {name: np.asarray(value, np.float32) for name, value in given.items()}
 
     def _run_pair(self, x: np.ndarray, seed: np.ndarray, extra: dict[str, np.ndarray]) -> Explanation:
-        """Run both graphs by I/O binding, so that activations never leave the device."""
-        device = "cuda" if self.providers[0].startswith("CUDA") else "cpu"
-        name = self.manifest["input"]["name"]
-        forward = self._forward.io_binding()
-        forward.bind_cpu_input(name, x)
-        outputs = [value.name for value in self._forward.get_outputs()]
-        for output in outputs:
-            forward.bind_output(output, device)
-        self._forward.run_with_iobinding(forward)
-        values = dict(zip(outputs, forward.get_outputs(), strict=True))
-        output = values[self.manifest["output"]["name"]].numpy()
-        if extra:  # ONNX Runtime binds no inputs that have defaults
-            taps = {key: value.numpy() for key, value in values.items()} | {name: x, "seed": seed}
-            feeds = {value.name: taps[value.name] for value in self._relevance.get_inputs()}
-            (relevance,) = self._relevance.run(["relevance"], feeds | extra)
-            return Explanation(output, relevance, health(relevance, seed))
-        backward = self._relevance.io_binding()
-        for value in self._relevance.get_inputs():
-            if value.name in values:
-                backward.bind_ortvalue_input(value.name, values[value.name])
-            else:
-                backward.bind_cpu_input(value.name, {name: x, "seed": seed}[value.name])
-        backward.bind_output("relevance", "cpu")
-        self._relevance.run_with_iobinding(backward)
-        relevance = backward.get_outputs()[0].numpy()
+        feeds = {self.manifest["input"]["name"]: x, "seed": seed}
+        device, name = device_of(self.providers[0]), self.manifest["output"]["name"]
+        output, relevance = run_pair(self._forward, self._relevance, feeds, device, name, extra)
         return Explanation(output, relevance, health(relevance, seed))
 
     def _check_pair(self, needed: bool) -> None:
@@ -210,25 +239,14 @@ class Explainer:
             raise LrpcError(f"The input has shape {x.shape}; the model takes {('n', *shape)}.")
         return np.ascontiguousarray(x, np.float32)
 
-    def _checked_target(self, target: Target, count: int) -> np.ndarray:
-        if target is None:
-            return np.full(count, -1, np.int64)
-        targets = np.asarray(target)
-        if not np.issubdtype(targets.dtype, np.integer) or targets.shape not in ((), (count,)):
-            raise LrpcError(f"A target is one class or {count} of them (integers), or a float seed.")
-        classes = self.manifest["output"]["shape"][0]
-        outside = targets[(targets < 0) | (targets >= classes)]
-        if outside.size:
-            raise LrpcError(f"Class {outside.flat[0]} is out of range: the model has classes 0 to {classes - 1}.")
-        return np.broadcast_to(targets.astype(np.int64), (count,)).copy()
 
-    def _one_hot(self, targets: np.ndarray, output: np.ndarray) -> np.ndarray:
-        chosen = np.where(targets < 0, output.argmax(axis=1), targets)
-        return np.eye(output.shape[1], dtype=np.float32)[chosen]
-
-
-def _is_seed(target: Target) -> bool:
-    return isinstance(target, np.ndarray) and bool(np.issubdtype(target.dtype, np.floating))
+def _joined(parts: Sequence[Explanation]) -> Explanation:
+    """Join the explanations of the parts of a batch."""
+    if len(parts) == 1:
+        return parts[0]
+    found = [np.concatenate([getattr(part.health, f.name) for part in parts]) for f in fields(Health)]
+    output, relevance = (np.concatenate([getattr(p, name) for p in parts]) for name in ("output", "relevance"))
+    return Explanation(output, relevance, Health(*found))
 
 
 def _summary(alarms: list[str]) -> list[str]:

@@ -55,7 +55,7 @@ def test_the_readme_and_the_contract_name_every_command():
 def test_every_option_of_the_contract_exists():
     contract = (ROOT / "docs/contract.md").read_text(encoding="utf-8")
     known = {option for c in main.commands.values() for p in c.params for option in p.opts} | {"--debug"}
-    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", contract.split("## Layer names")[0]))
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", contract.split("## Layer names")[0]))
     assert mentioned - known == set()
 
 

@@ -9,6 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+RUNTIME = ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"]
+"""What a server that runs a bundle need not have."""
+
 FORBIDDEN = {
     "passes": ["lrpc"],
     "lrpc/rule_arguments.py": ["onnx", "onnx_graphsurgeon", "numpy", "passes", "torch", "lrpc.rules"],
@@ -34,6 +37,10 @@ FORBIDDEN = {
     "lrpc/targets.py": ["onnx", "onnx_graphsurgeon", "numpy", "lrpc.ops", "lrpc.lower", "torch"],
     "lrpc/certificate.py": ["lrpc.lower", "lrpc.compiler", "lrpc.runtime", "torch"],
     "lrpc/session.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
+    "lrpc/binding.py": RUNTIME,
+    "lrpc/pair.py": RUNTIME,
+    "lrpc/seeds.py": RUNTIME,
+    "lrpc/placement.py": [*RUNTIME, "lrpc", "numpy", "onnxruntime"],
     "lrpc/inspect": ["lrpc.cli"],
 }
 

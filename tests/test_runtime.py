@@ -71,6 +71,36 @@ def test_a_bundle_serves_any_batch_size(explainer, count):
     assert relative(part.relevance, whole.relevance[:count]) < 1e-5
 
 
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(
+    "target", [None, 3, [1, 4, 0, 2, 3], one_hot(2, 3, 0, 1, 1)], ids=["argmax", "one", "each", "seed"]
+)
+def test_a_batch_in_parts_is_the_batch(bundle, target, fused):
+    x = picture(5)
+    whole = lrpc.Explainer(bundle, fused=fused)(x, target)
+    parts = lrpc.Explainer(bundle, fused=fused, max_batch=2)(x, target)
+    assert relative(parts.relevance, whole.relevance) < 1e-5
+    assert relative(parts.output, whole.output) < 1e-5
+    assert parts.alarms == whole.alarms
+    for name in ("sum", "abs_sum", "range", "nonfinite"):
+        np.testing.assert_allclose(getattr(parts.health, name), getattr(whole.health, name), rtol=1e-3, atol=1e-5)
+
+
+def test_no_part_is_larger_than_asked_for(bundle, monkeypatch):
+    explainer, sizes = lrpc.Explainer(bundle, max_batch=2), []
+    run = explainer._run
+    monkeypatch.setattr(explainer, "_run", lambda x, *rest: sizes.append(len(x)) or run(x, *rest))
+    explainer(picture(5))
+    assert sizes == [2, 2, 1]
+
+
+def test_an_empty_batch_gives_an_empty_explanation(bundle):
+    for max_batch in (None, 2):
+        result = lrpc.Explainer(bundle, max_batch=max_batch)(picture(0), 1)
+        assert result.relevance.shape == (0, 3, 8, 8)
+        assert result.alarms == []
+
+
 def test_health_is_what_numpy_finds(explainer):
     result = explainer(picture(), [1, 2])
     flat = result.relevance.reshape(2, -1).astype(np.float64)

@@ -30,6 +30,7 @@ from lrpc.targets import TARGETS
 @click.option("--single-file", is_flag=True, help="Write one self-contained explain.onnx instead of a folder.")
 @click.option("--seed-input", is_flag=True, help="explain.onnx takes a seed shaped as the output, not a class.")
 @click.option("--tunable", is_flag=True, help="The graphs take each rule's epsilon and gamma as inputs with defaults.")
+@click.option("--half-forward", is_flag=True, help="Run the forward pass in float16, the relevance pass in float32.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for each canonization pass.")
 def compile_command(
@@ -40,6 +41,7 @@ def compile_command(
     single_file: bool,
     seed_input: bool,
     tunable: bool,
+    half_forward: bool,
     force: bool,
     verbose: bool,
     **options: Any,
@@ -66,7 +68,14 @@ def compile_command(
         compiled = lrpc.compile(
             model, **plan_arguments(model, **options), optimize=optimize, target=target, report=report
         )
-        compiled.save(path, force=force, single_file=single_file, seed_input=seed_input, tunable=tunable)
+        compiled.save(
+            path,
+            force=force,
+            single_file=single_file,
+            seed_input=seed_input,
+            tunable=tunable,
+            half_forward=half_forward,
+        )
     seconds = time.perf_counter() - started
     if tunable:
         note("tunable: " + ", ".join(f"{t.name}={shortest(t.default)}" for t in tunables(compiled.plan)))

@@ -144,7 +144,8 @@ class Tracer:
     def _session(self) -> ort.InferenceSession:
         path = self.explainer.path
         folder = path.parent if path.is_file() else path
-        return open_session(self.graph().SerializeToString(), self.explainer.providers, folder.resolve(), once=True)
+        model, explainer = self.graph().SerializeToString(), self.explainer
+        return open_session(model, explainer.providers, folder.resolve(), run=explainer.options, once=True)
 
     def _rows(self, cells: np.ndarray) -> Iterator[Row]:
         for entry, values in zip(self._where, cells, strict=True):

@@ -132,6 +132,15 @@ def test_explain_several_pictures_as_json_and_npz(run, tmp_path):
     np.testing.assert_allclose(stored["health_sum"], stored["relevance"].sum(), rtol=1e-4)
 
 
+def test_explain_in_parts_is_explain(run, tmp_path):
+    run("compile", "model.onnx")
+    np.save(tmp_path / "five.npy", np.random.default_rng(0).uniform(-2, 2, (5, 3, 8, 8)).astype(np.float32))
+    for name, options in {"whole": (), "parts": ("--max-batch", "2")}.items():
+        run("explain", "model.lrp", "five.npy", "--npz", f"{name}.npz", "--class", "1", *options)
+    whole, parts = (np.load(tmp_path / f"{name}.npz")["relevance"] for name in ("whole", "parts"))
+    np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
+
+
 def test_strict_exits_with_1_on_an_explanation_that_cannot_be_trusted(run, tmp_path):
     run("compile", "model.onnx")
     np.save(tmp_path / "broken.npy", np.full((3, 8, 8), np.nan, np.float32))
@@ -296,6 +305,8 @@ EXPLAIN = {
     "missing picture": (("no.png",), "no.png does not exist"),
     "not a picture": (("model.onnx",), "not a picture"),
     "wrong array": (("wrong.npy",), "the model takes ('n', 3, 8, 8)"),
+    "no part": (("picture.png", "--max-batch", "0"), "not in the range x>=1"),
+    "tf32 on the CPU": (("picture.png", "--tf32"), "tf32 needs CUDAExecutionProvider; this runs on CPUExecutionProvider"),
     "no cuda": (("picture.png", "--provider", "cuda"), "CUDAExecutionProvider is not available"),
 }  # fmt: skip
 
