@@ -66,16 +66,16 @@ def one_side(share: Share, x: Sign, w: Sign, b: Sign) -> Side:
     return Side.POSITIVE if not total.negative else Side.NEGATIVE if not total.positive else Side.EITHER
 
 
-def leanings(share: Share, x: Sign, bias: bool) -> frozenset[Side]:
+def leanings(share: Share, x: Sign, b: Sign, gate_bias: bool) -> frozenset[Side]:
     """Return on which sides a share's denominator surely is where z is: z itself, or z with one sign boosted.
 
     (1 + g) P + N is positive where z = P + N is; P + (1 + g) N is negative where z is.
-    bias: whether that z has a bias.  Returns nothing where the denominator is something else.
+    gate_bias: whether that z has the layer's bias.  Returns nothing where the denominator is something else.
     """
     both, none = frozenset({Side.POSITIVE, Side.NEGATIVE}), frozenset[Side]()
     whole = {term.x for term in share.terms} in ({KEEP}, {POS, NEG}) and len(share.terms) <= 2
-    biases = [term.b for term in share.terms if term.b != ZERO]
-    if not whole or any(t.sign < 0 or t.follows for t in share.terms) or len(biases) != int(bias):
+    biases = [term.b for term in share.terms if term.b != ZERO and b != ZEROS]
+    if not whole or any(t.sign < 0 or t.follows for t in share.terms) or len(biases) != int(gate_bias and b != ZEROS):
         return none
     found = both
     for term in share.terms:

@@ -178,7 +178,7 @@ def _sided(share: Share, known: Facts) -> Share:
 def _side_of_z(share: Share, known: Facts) -> Side:
     """Return the side that a share's denominator shares with z, where z is on one wherever relevance arrives."""
     gate = share.gate
-    leaning = leanings(share, known.x, bias=gate.bias and known.b != ZEROS)
+    leaning = leanings(share, known.x, known.b, gate.bias)
     confined = known.support is Support.POSITIVE and _tests_z(gate, known)
     above = confined or gate.test in (Test.POSITIVE, Test.NON_NEGATIVE)
     side = Side.NEGATIVE if gate.test is Test.NEGATIVE else Side.POSITIVE if above else Side.EITHER

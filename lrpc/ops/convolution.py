@@ -48,6 +48,10 @@ class _Weighted(LinearOp):
 class Convolution(_Weighted):
     """Conv: the transpose is a ConvTranspose with the same weight."""
 
+    def input_shape(self, node: gs.Node) -> list[int] | None:
+        rank = len(node.inputs[1].shape)
+        return [1, -1, *[1] * (rank - 2)] if node.attrs["group"] == 1 else None
+
     def slope(self, node: gs.Node) -> float:
         weight = node.inputs[1].values
         return float(np.abs(weight).reshape(len(weight), -1).sum(axis=1, dtype=np.float64).max())

@@ -40,6 +40,9 @@ class Dense(LinearOp):
     def outputs(self, node: gs.Node) -> int | None:
         return int(node.inputs[1].shape[0 if node.attrs.get("transB", 0) else 1])
 
+    def input_shape(self, node: gs.Node) -> list[int] | None:
+        return [1, -1] if node.attrs.get("transB", 0) else [-1, 1]
+
     def slope(self, node: gs.Node) -> float:
         inputs = 1 if node.attrs.get("transB", 0) else 0
         return float(np.abs(node.inputs[1].values).sum(axis=inputs, dtype=np.float64).max())

@@ -90,6 +90,10 @@ class LinearOp(Op):
         """Return how many values a bias of `forward` has, None for an op whose map takes none."""
         return None
 
+    def input_shape(self, node: gs.Node) -> list[int] | None:
+        """Return the shape in which one number per input channel multiplies the weight, None where it cannot."""
+        return None
+
     def values(self, node: gs.Node) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the arrays of weight and bias; None for one that there is not."""
         return None, None
