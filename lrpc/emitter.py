@@ -98,6 +98,10 @@ class Emitter:
             self.provenance[node.name] = self._source
         return outputs
 
+    def takes(self, step: str, form: str) -> bool:
+        """Whether a step is emitted in a form that the target prefers; the definitions know no such form."""
+        return self.target is not None and self.target.takes(step, form)
+
     def constant(self, value: object, name: str, dtype: type = np.float32) -> gs.Constant:
         """Emit a named initializer."""
         return gs.Constant(self._claim(name), np.asarray(value, dtype))

@@ -13,6 +13,7 @@ from lrpc.emitter import Emitter
 from lrpc.lower.stabilize import margin, stabilize
 from lrpc.lower.terms import Terms
 from lrpc.stabilizer import Stabilizer
+from lrpc.targets import STEP
 
 _STEEP = 3e38
 """clip(_STEEP * v + 1, 0, 1) is 1 for v >= 0 and 0 for every normal float32 below."""
@@ -44,8 +45,7 @@ def either_side(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, rank: int) 
 
 def step(emit: Emitter, value: gs.Tensor, name: str) -> gs.Tensor:
     """Emit 1 where value >= 0, else 0."""
-    assert emit.target is not None
-    if emit.target.step == "HardSigmoid":
+    if emit.takes(STEP, "HardSigmoid"):
         return emit.op("HardSigmoid", [value], name, alpha=_STEEP, beta=1.0)
     zero = emit.constant(0.0, f"{name}/zero")
     return emit.op("Cast", [emit.op("GreaterOrEqual", [value, zero], f"{name}/mask")], name, to=1)

@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter
 from lrpc.ops.op import LinearOp, parameter, present, window_problem
+from lrpc.targets import TRANSPOSE
 from passes.graph import constant
 
 _GEOMETRY = ("strides", "dilations", "group", "kernel_shape")
@@ -57,7 +58,8 @@ class Convolution(_Weighted):
         return float(np.abs(weight).reshape(len(weight), -1).sum(axis=1, dtype=np.float64).max())
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
-        if emit.target is not None and emit.target.flips and w is not None and (pads := flipped_pads(node)) is not None:
+        pads = flipped_pads(node) if emit.takes(TRANSPOSE, "Conv") else None
+        if w is not None and pads is not None:
             return [flipped(emit, node, s, w, pads)]
         size = _sizes(node.inputs[0])
         attributes = {key: node.attrs[key] for key in _GEOMETRY}

@@ -13,6 +13,7 @@ from lrpc.emitter import Emitter, like
 from lrpc.ops.convolution import transposed
 from lrpc.ops.op import LinearOp, Selection, dynamic_size, present, window_problem
 from lrpc.sign import Sign
+from lrpc.targets import DENSE_AVERAGE, EVEN_AVERAGE
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class AveragePool(LinearOp):
         channels, *size = (int(d) for d in node.inputs[0].shape[1:])
         kernel = [int(k) for k in node.attrs["kernel_shape"]]
         windows = [_Windows.of(node, axis, n) for axis, n in enumerate(size)]
+        if (short := _short_form(emit, node, s, windows)) is not None:
+            return [short]
         counts = _outer([window.counts for window in windows])[None, None]
         share = emit.op("Div", [s, emit.constant(counts, "transpose/counts")], "transpose/share")
         shape = emit.constant([channels, 1, *kernel], "transpose/kernel_shape", np.int64)
@@ -54,17 +57,40 @@ class AveragePool(LinearOp):
         return [transposed(emit, share, ones, size, pads, attributes)]
 
 
+def _short_form(emit: Emitter, node: gs.Node, s: gs.Tensor, windows: Sequence[_Windows]) -> gs.Tensor | None:
+    """Emit the transpose where each value just spreads over its window, or is averaged again; None elsewhere."""
+    kernel, strides = [int(k) for k in node.attrs["kernel_shape"]], [int(n) for n in node.attrs["strides"]]
+    count = math.prod(kernel)
+    whole = all(n == k for window, k in zip(windows, kernel, strict=True) for n in window.counts)
+    undilated = set(node.attrs.get("dilations", [1])) == {1}
+    if not (whole and undilated):
+        return None
+    if emit.takes(EVEN_AVERAGE, "Resize") and kernel == strides and all(window.tiles for window in windows):
+        share = emit.op("Div", [s, emit.constant(float(count), "transpose/count")], "transpose/share")
+        scales = emit.constant([1, 1, *kernel], "transpose/scales")
+        nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return emit.op("Resize", [share, gs.Variable.empty(), scales], "transpose", **nearest)
+    if emit.takes(DENSE_AVERAGE, "AveragePool") and set(strides) == {1}:
+        begins = [k - 1 - window.begin for window, k in zip(windows, kernel, strict=True)]
+        ends = [k - 1 - window.end for window, k in zip(windows, kernel, strict=True)]
+        again = {"kernel_shape": kernel, "strides": strides, "pads": [*begins, *ends], "count_include_pad": 1}
+        return emit.op("AveragePool", [s], "transpose", **again)
+    return None
+
+
 @dataclass(frozen=True)
 class _Windows:
     """The windows of a pool along one axis.
 
     begin, end: padding, where `end` reaches as far as the last window does.
     counts: how many positions each window averages over.
+    tiles: whether the windows cover the input without gaps or padding, if their stride is their size.
     """
 
     begin: int
     end: int
     counts: list[int]
+    tiles: bool
 
     @classmethod
     def of(cls, node: gs.Node, axis: int, n: int) -> _Windows:
@@ -78,7 +104,8 @@ class _Windows:
         low, high = (-begin, n + end) if node.attrs.get("count_include_pad", 0) else (0, n)
         counts = [sum(low <= start + tap * dilation < high for tap in range(kernel)) for start in starts]
         reach = starts[-1] + dilation * (kernel - 1) + 1 - n
-        return cls(begin, max(end, reach), counts)
+        tiles = begin == 0 and len(starts) * kernel == n
+        return cls(begin, max(end, reach), counts, tiles)
 
 
 def _outer(axes: Sequence[Sequence[int]]) -> np.ndarray:
