@@ -19,23 +19,37 @@ _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 
 
 def open_session(
-    model: Path | bytes, providers: Sequence[str], folder: Path | None = None, *, once: bool = False
+    model: Path | bytes,
+    providers: Sequence[str],
+    folder: Path | None = None,
+    *,
+    once: bool = False,
+    threads: int = 0,
+    profile: Path | None = None,
 ) -> ort.InferenceSession:
     """Open a session whose every node runs on the first provider.
 
     model: a file, or a serialised model whose weights are in `folder`.
     once: it will run a few times only; planning and optimising would take longer than they save.
+    threads: how many CPU threads one operator uses; 0 leaves that to ONNX Runtime. Given, they sleep between runs, so
+    that others can be timed in turn.  profile: where its profile goes, as the beginning of a file name.
     Raises LrpcError where the machine lacks the provider, or where nodes would fall back to the CPU:
     it names them.
     """
     wanted = providers[0]
     place = {} if folder is None else {"session.model_external_initializers_file_folder_path": str(folder)}
+    if threads:
+        place["session.force_spinning_stop"] = "1"
+
+    def start(providers: Sequence[object], config: dict[str, str]) -> ort.InferenceSession:
+        return _session(model, providers, config, once=once, threads=threads, profile=profile)
+
     if wanted == CPU:
-        return _session(model, [CPU], place, once=once)
+        return start([CPU], place)
     check_provider(wanted)
     options = [(wanted, _CUDA_OPTIONS if wanted.startswith("CUDA") else {})]
     try:
-        return _session(model, options, place | {"session.disable_cpu_ep_fallback": "1"}, once=once)
+        return start(options, place | {"session.disable_cpu_ep_fallback": "1"})
     except Exception as error:
         name = model.name if isinstance(model, Path) else "the graph"
         raise LrpcError(
@@ -81,10 +95,19 @@ def _elsewhere(model: Path | bytes, options: Sequence[object], wanted: str, plac
 
 
 def _session(
-    model: Path | bytes, providers: Sequence[object], config: dict[str, str] | None = None, *, once: bool = False
+    model: Path | bytes,
+    providers: Sequence[object],
+    config: dict[str, str] | None = None,
+    *,
+    once: bool = False,
+    threads: int = 0,
+    profile: Path | None = None,
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     if once:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.enable_mem_reuse = False

@@ -31,6 +31,9 @@ FORBIDDEN = {
     "lrpc/certificate.py": ["lrpc.lower", "lrpc.compiler", "lrpc.runtime", "torch"],
     "lrpc/session.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
     "lrpc/inspect": ["lrpc.cli"],
+    "lrpc/inspect/contestants.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan", "lrpc.compiler"],
+    "lrpc/inspect/process.py": ["numpy", "onnx", "onnxruntime", "torch", "lrpc"],
+    "lrpc/inspect/bench_result.py": ["numpy", "onnx", "onnxruntime", "torch", "lrpc"],
 }
 
 
