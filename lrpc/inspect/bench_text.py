@@ -60,8 +60,7 @@ def _number(value: float | None) -> str:
 def footer(bench: Bench) -> list[str]:
     """Return what the numbers are, where they were measured, and what was left out."""
     lines = [machine_line(bench), f"best of {bench.rounds} turns; work: multiplications in units of the forward pass's"]
-    if bench.machine["load"] > _BUSY * bench.machine["cores"]:
-        lines.append(f"the machine was busy already: a load of {bench.machine['load']}; do not trust these times")
+    lines += [busy_line(bench)] if busy_line(bench) else []
     if bench.libraries:
         sizes = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in bench.libraries.items())
         lines.append(f"peak memory is a process's own, in main memory; of that are libraries: {sizes}")
@@ -71,6 +70,14 @@ def footer(bench: Bench) -> list[str]:
         f"{result.composite.replace('_', '-')}: {note}" for result in bench.results for note in result.notes
     )
     return [*lines, *notes]
+
+
+def busy_line(bench: Bench) -> str:
+    """Return a warning where other processes disturbed the run, "" where none did."""
+    load = bench.machine["load"]
+    if load <= _BUSY * bench.machine["cores"]:
+        return ""
+    return f"the machine was busy with something else, a load of {load}: these times are not to be trusted"
 
 
 def machine_line(bench: Bench) -> str:
