@@ -10,6 +10,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,7 +39,7 @@ class Choice:
     forms: dict[str, Form]
 
 
-def node(op: str, inputs: str, output: str, **attributes: object) -> onnx.NodeProto:
+def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
     """Return a node whose inputs are given in one text; `-` stands for one left out."""
     return helper.make_node(op, ["" if name == "-" else name for name in inputs.split()], [output], **attributes)
 
@@ -84,7 +85,7 @@ def strided(channels: int, size: int, kernel: int) -> Choice:
 
 def steps(channels: int, size: int) -> Choice:
     """1 where a value is at least 0, else 0."""
-    zero, one = np.float32(0), np.float32(1)
+    zero, one = np.array(0, np.float32), np.array(1, np.float32)
     return Choice(
         f"step at 0: {channels} channels, {size} x {size}",
         {"x": RNG.standard_normal((4, channels, size, size)).astype(np.float32)},
@@ -120,7 +121,7 @@ def sums(channels: int, size: int) -> Choice:
 def averages(channels: int, size: int, kernel: int, stride: int) -> Choice:
     """The transpose of an average pool without padding."""
     ones = np.ones((channels, 1, kernel, kernel), np.float32)
-    count = np.float32(kernel * kernel)
+    count = np.array(kernel * kernel, np.float32)
     scattered = [
         node("Div", "x count", "part"),
         node("ConvTranspose", "part ones", "y", strides=[stride] * 2, group=channels),

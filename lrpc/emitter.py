@@ -174,4 +174,8 @@ def like(emit: Emitter, value: gs.Tensor, tensor: gs.Tensor, name: str) -> gs.Va
         target: gs.Tensor = emit.constant([-1 if d is None else d for d in shape], f"{name}/shape", np.int64)
     else:
         target = emit.op("Shape", [emit.read(tensor)], f"{name}/shape")
-    return emit.op("Reshape", [value, target], name)
+    reshaped = emit.op("Reshape", [value, target], name)
+    # Inference cannot tell that -1 is the batch. A runtime that does not know which of the tensors below are of one
+    # size shares no memory among them, and ONNX Runtime looks through all that are free for each that it places.
+    reshaped.dtype, reshaped.shape = tensor.dtype, tensor.shape
+    return reshaped

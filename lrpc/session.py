@@ -25,6 +25,8 @@ class RunOptions:
     threads: of the CPU, one per core by default.  tf32: let CUDA round the factors of convolutions and matrix
     products to 10 bits of mantissa; off, so that relevance is that of the CPU.
     cuda_graph: let CUDA record the first run and replay it; every input keeps its shape and address.
+    in_turn: the threads sleep between runs, so that others can be timed in turn.
+    profile: where ONNX Runtime's profile goes, as the beginning of a file name.
 
     What else a session offers was measured on two idle threads of a CPU, explain.onnx of the trained network and
     of ResNet-50, and is left at its default. As ratios of the time: flushing denormals 1.00, no memory pattern
@@ -35,6 +37,8 @@ class RunOptions:
     threads: int | None = None
     tf32: bool = False
     cuda_graph: bool = False
+    in_turn: bool = False
+    profile: Path | None = None
 
     def check(self, provider: str) -> None:
         """Raise LrpcError where the options make no sense, or need CUDA and `provider` is another."""
@@ -77,8 +81,10 @@ def open_session(
     """
     wanted = providers[0]
     run.check(wanted)
-    settings = _settings(run.threads, once)
+    settings = _settings(run, once)
     place = {} if folder is None else {"session.model_external_initializers_file_folder_path": str(folder)}
+    if run.in_turn:
+        place["session.force_spinning_stop"] = "1"
     if wanted == CPU:
         return _session(model, [CPU], settings, place)
     check_provider(wanted)
@@ -141,11 +147,13 @@ def _session(
     return ort.InferenceSession(source, options, providers=list(providers))
 
 
-def _settings(threads: int | None = None, once: bool = False) -> ort.SessionOptions:
+def _settings(run: RunOptions = _PLAIN, once: bool = False) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    if run.threads is not None:
+        options.intra_op_num_threads = run.threads
+    if run.profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(run.profile)
     if once:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.enable_mem_reuse = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from passes.graph import producer
+from passes.graph import constant, producer
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
 
@@ -15,16 +15,40 @@ def body_branch(node: gs.Node) -> int | None:
     Layers are counted along the longest way from the model's input, which the branches share up to
     where they part.  Returns None where two branches have equally many.
     """
-    depths = _depths(node)
+    depths = _depths(node, _parting(node))
     found = [depths[id(tensor)] for tensor in node.inputs]
     deepest = max(found)
     return found.index(deepest) if found.count(deepest) == 1 else None
 
 
-def _depths(node: gs.Node) -> dict[int, tuple[int, int]]:
-    """Return, by id, how many layers with a weight, and how many others, lead to each tensor above a node."""
-    depths: dict[int, tuple[int, int]] = {}
-    waiting = list(node.inputs)
+def _parting(node: gs.Node) -> gs.Tensor | None:
+    """Return the tensor behind which the branches of a sum part, None where it was not found.
+
+    All ways into the sum lead through the open tensors; where one is left, all lead through that one, and
+    what is above it makes no difference. Without this, each sum of a deep network would walk up all of it.
+    """
+    below = {id(node)}
+    waiting = _computed(node)
+    while len(waiting) > 1:
+        ready = (t for t in waiting if producer(t) and all(id(reader) in below for reader in t.outputs))
+        source = producer(next(ready, gs.Variable.empty()))
+        if source is None:
+            return None
+        below.add(id(source))
+        rest = [tensor for tensor in waiting if producer(tensor) is not source]
+        waiting = rest + [tensor for tensor in _computed(source) if all(tensor is not other for other in rest)]
+    return waiting[0] if waiting else None
+
+
+def _computed(node: gs.Node) -> list[gs.Tensor]:
+    """Return the inputs of a node that are not constants, each once."""
+    return list({id(t): t for t in node.inputs if constant(t) is None}.values())
+
+
+def _depths(node: gs.Node, start: gs.Tensor | None) -> dict[int, tuple[int, int]]:
+    """Return, by id, how many layers with a weight, and how many others, lead from `start` to each tensor below it."""
+    depths = {} if start is None else {id(start): (0, 0)}
+    waiting = [tensor for tensor in node.inputs if id(tensor) not in depths]
     while waiting:
         tensor = waiting[-1]
         source = producer(tensor)

@@ -93,3 +93,10 @@ def test_stability_has_every_table_that_its_script_makes():
     script = (ROOT / "studies/stability.py").read_text(encoding="utf-8")
     assert set(tables) == set(re.findall(r'_write\(\s*"(\w+)"', script))
     assert all(table.count("\n") > 3 for table in tables.values())
+
+
+def test_benchmarks_is_what_the_runs_make():
+    """`python -m benchmarks.report` writes it, and the pictures."""
+    from benchmarks.report import page
+
+    assert (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8") == page()

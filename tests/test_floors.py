@@ -42,6 +42,9 @@ FORBIDDEN = {
     "lrpc/seeds.py": RUNTIME,
     "lrpc/placement.py": [*RUNTIME, "lrpc", "numpy", "onnxruntime"],
     "lrpc/inspect": ["lrpc.cli"],
+    "lrpc/inspect/contestants.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan", "lrpc.compiler"],
+    "lrpc/inspect/process.py": ["numpy", "onnx", "onnxruntime", "torch", "lrpc"],
+    "lrpc/inspect/bench_result.py": ["numpy", "onnx", "onnxruntime", "torch", "lrpc"],
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import lrpc
+from lrpc.cli.bench import bench_command
 from lrpc.cli.compile import compile_command
 from lrpc.cli.doctor import doctor_command
 from lrpc.cli.explain import explain_command
@@ -43,6 +44,7 @@ for command in (
     trace_command,
     doctor_command,
     validate_command,
+    bench_command,
     passes_command,
 ):
     main.add_command(command)

@@ -49,11 +49,11 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show that something is going on; nothing is left behind where stderr is no terminal."""
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Show that something is going on, and the step that is reported last; nothing is left behind."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield
+        yield lambda line: None
         return
-    with console.status(what):
-        yield
+    with console.status(what) as status:
+        yield lambda line: status.update(f"{what}: {line}")

@@ -21,7 +21,7 @@ def run_oracle(
     graph: Graph, behaviours: Mapping[str, Behaviour], x: np.ndarray, seed: np.ndarray, dtype: str = "float64"
 ) -> ReferenceResult:
     """Explain a batch by definition. dtype: "float64" or "float32"."""
-    torch = _torch()
+    torch = require_torch()
     from lrpc.reference.oracle import Oracle
 
     return Oracle(graph, behaviours, getattr(torch, dtype))(x, seed)
@@ -36,13 +36,14 @@ def run_zennit(
     dtype: str = "float64",
 ) -> ReferenceResult:
     """Explain a batch with zennit. parameters: the composite's. dtype: "float64" or "float32"."""
-    torch = _torch()
+    torch = require_torch()
     from lrpc.reference.zennit_adapter import zennit_relevance
 
     return zennit_relevance(module, composite, x, seed, dtype=getattr(torch, dtype), **parameters)
 
 
-def _torch() -> Any:
+def require_torch() -> Any:
+    """Return the module torch. Raises LrpcError, which tells how to install it, where there is none."""
     try:
         import torch
     except ImportError as error:

@@ -30,7 +30,9 @@ COMPOSITES = (
     "epsilon_alpha2_beta1_flat",
     "excitation_backprop",
     "tutorial",
+    "epsilon",
 )
+"""The names that lrpc and zennit share, `tutorial`, and `epsilon`: Epsilon for convolutions too."""
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -104,13 +106,24 @@ def _composite(name: str, model: nn.Module, parameters: dict[str, Any], rank: in
         return tutorial_composite(model, **(parameters | bounds))
     given = {key: value for key, value in parameters.items() if key not in ("sum_stabilizer", "share_bias")}
     given |= {key: _stabilizer(given[key]) for key in ("epsilon", "stabilizer") if key in given}
-    if parameters.get("sum_stabilizer") is not None:
-        from zennit.layer import Sum
-        from zennit.rules import Norm
-
-        given["layer_map"] = [(Sum, Norm(stabilizer=_stabilizer(parameters["sum_stabilizer"])))]
-    constructor: Callable[..., Any] = composites.COMPOSITES[name]
+    constructor: Callable[..., Any] = composites.COMPOSITES["epsilon_plus" if name == "epsilon" else name]
+    if first := _first(name, parameters):
+        given["layer_map"] = first
     return constructor(**(given | bounds), canonizers=[_canonizer(model)])
+
+
+def _first(name: str, parameters: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Return the entries that come before those of zennit's composite."""
+    from zennit import rules
+    from zennit.layer import Sum
+    from zennit.types import Convolution
+
+    entries: list[tuple[Any, Any]] = []
+    if parameters.get("sum_stabilizer") is not None:
+        entries.append((Sum, rules.Norm(stabilizer=_stabilizer(parameters["sum_stabilizer"]))))
+    if name == "epsilon":
+        entries.append((Convolution, rules.Epsilon(epsilon=_stabilizer(parameters.get("epsilon", 1e-6)))))
+    return entries
 
 
 def _stabilizer(value: Epsilon) -> Any:

@@ -35,7 +35,18 @@ def run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "command",
-    [(), ("export",), ("compile",), ("plan",), ("explain",), ("trace",), ("doctor",), ("validate",), ("passes",)],
+    [
+        (),
+        ("export",),
+        ("compile",),
+        ("plan",),
+        ("explain",),
+        ("trace",),
+        ("doctor",),
+        ("validate",),
+        ("bench",),
+        ("passes",),
+    ],
 )
 def test_help_teaches_with_an_example(run, command):
     output = run(*command, "--help").output
