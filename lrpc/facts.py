@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from lrpc.ops import OPS, LinearOp
 from lrpc.ops.op import union
 from lrpc.plan import Plan
+from lrpc.rule_facts import box_of
 from lrpc.sign import ANY, NON_NEGATIVE, ZEROS, Sign
 from lrpc.support import Support, supports
 from passes.graph import Graph
@@ -33,9 +34,9 @@ class Facts:
         return ", ".join([*known, *arrives])
 
 
-def signs(graph: Graph) -> dict[str, Sign]:
-    """Return the sign of every computed tensor of a planned graph by name; nothing is assumed of the input."""
-    known = {tensor.name: ANY for tensor in graph.inputs}
+def signs(graph: Graph, entry: Sign = ANY) -> dict[str, Sign]:
+    """Return the sign of every computed tensor of a planned graph by name. entry: what is assumed of its input."""
+    known = {tensor.name: entry for tensor in graph.inputs}
     for node in graph.nodes:
         op = OPS[node.op]
         found = op.sign(node, [known[tensor.name] for tensor in op.data(node)])
@@ -43,9 +44,23 @@ def signs(graph: Graph) -> dict[str, Sign]:
     return known
 
 
+def input_sign(plan: Plan) -> Sign:
+    """Return the sign of a plan's input: one, where a ZBox reads it whose range reaches to one side of 0 only.
+
+    Nothing else about the input is assumed.
+    """
+    entry = plan.graph.inputs[0]
+    found = ANY
+    for node, row in zip(plan.graph.nodes, plan.rows, strict=True):
+        box = box_of(row.rule) if node.inputs[0] is entry else None
+        if box is not None:
+            found &= Sign(bool(np.max(box[1]) > 0), bool(np.min(box[0]) < 0))
+    return found
+
+
 def facts(plan: Plan) -> dict[str, Facts]:
     """Return what is known of every linear layer of a plan, by its name."""
-    known = signs(plan.graph)
+    known = signs(plan.graph, input_sign(plan))
     arriving = supports(plan, known)
     return {
         node.name: Facts(

@@ -98,7 +98,7 @@ def _leaning(mod: Mod, factor: Sign) -> frozenset[Side]:
             return frozenset()
 
 
-def box_of(rule: Behaviour) -> tuple[object, object] | None:
+def box_of(rule: Behaviour) -> tuple[float | list[float], float | list[float]] | None:
     """Return low and high where a rule is ZBox, None where it is not."""
     if not isinstance(rule, Rule) or len(rule.shares) != 1:
         return None

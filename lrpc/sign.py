@@ -16,6 +16,10 @@ class Sign:
         """What a sum, or a choice, of the two can be."""
         return Sign(self.positive or other.positive, self.negative or other.negative)
 
+    def __and__(self, other: Sign) -> Sign:
+        """What a value can be of which both are known."""
+        return Sign(self.positive and other.positive, self.negative and other.negative)
+
     def __mul__(self, other: Sign) -> Sign:
         """What a product of the two can be."""
         return Sign(

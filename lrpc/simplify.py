@@ -71,8 +71,11 @@ def drop_idle_gates(rule: Rule, known: Facts) -> Rule:
     """
     if known.support is not Support.POSITIVE:
         return rule
-    kept = [share for share in rule.shares if not (share.gate.test is Test.NEGATIVE and _tests_z(share.gate, known))]
-    return _each_share(replace(rule, shares=tuple(kept)), lambda share: _ungated(share, known))
+    idle = [share.gate.test is Test.NEGATIVE and _tests_z(share.gate, known) for share in rule.shares]
+    if any(idle):
+        kept = tuple(share for share, gone in zip(rule.shares, idle, strict=True) if not gone)
+        rule = replace(rule, shares=kept)
+    return _each_share(rule, lambda share: _ungated(share, known))
 
 
 def merge_gamma(rule: Rule, known: Facts) -> Rule:
@@ -83,10 +86,11 @@ def merge_gamma(rule: Rule, known: Facts) -> Rule:
     1 + g/2, and with k = g / (2 + g), the rule is one share of the terms sgn(z) f(x; w, b) and
     k f(|x|; |w|, |b|), whose denominator |z| + k A adds two numbers that are never negative.
 
-    Declines an rms scale (it would look at other denominators), shared biases, and a gate on another z.
+    Declines an rms scale (it would look at other denominators), an unsigned stabilizer (which moves d- towards 0, not
+    away from it), shared biases, and a gate on another z.
     """
-    gamma = gamma_of(rule)
-    if gamma is None or rule.share_bias or rule.stabilizer.scale != "none":
+    gamma, stabilizer = gamma_of(rule), rule.stabilizer
+    if gamma is None or rule.share_bias or stabilizer.scale != "none" or not stabilizer.signed:
         return rule
     simpler = simplified(rule, known, [drop_idle_modifiers, drop_idle_gates])
     if sum(len(share.terms) for share in simpler.shares) < 2:

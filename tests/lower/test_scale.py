@@ -14,7 +14,9 @@ from passes.branches import _parting, body_branch
 from tests.graphs import small_resnet
 
 
-@pytest.mark.parametrize("build", [small_resnet, lambda: chain(6), lambda: residual_chain(2)], ids=["resnet", "chain", "residual"])
+@pytest.mark.parametrize(
+    "build", [small_resnet, lambda: chain(6), lambda: residual_chain(2)], ids=["resnet", "chain", "residual"]
+)
 def test_no_tensor_loses_its_batch(build):
     """Runtimes share memory among tensors that they know to be of one size; -1 alone would hide it."""
     plan = lrpc.plan_model(build(), composite=lrpc.composites.epsilon_gamma_box(low=-2.0, high=2.0))
@@ -39,7 +41,9 @@ def test_two_thousand_layers_compile_and_run():
     assert np.isfinite(result.relevance).all()
 
 
-@pytest.mark.parametrize(("build", "counts"), [(chain, (100, 200, 300)), (residual_chain, (20, 40, 60))], ids=["chain", "residual"])
+@pytest.mark.parametrize(
+    ("build", "counts"), [(chain, (100, 200, 300)), (residual_chain, (20, 40, 60))], ids=["chain", "residual"]
+)
 def test_the_work_grows_linearly(build, counts, tmp_path):
     """Calls are counted, not seconds: the second hundred layers cost what the third does."""
     models = [build(n) for n in counts]
