@@ -29,8 +29,8 @@ _HEAD = """# Operators
 <!-- Written by `python -m studies.ops` from lrpc/op_table.py, as `lrpc ops` prints it: edit neither by hand. -->
 
 What lrpc propagates relevance through, after canonization. `Add`, `MatMul`, `ReduceMean`, `Constant` and their like
-become these; see `lrpc passes --details`. Dimensions are the spatial ones; targets are those of `lrpc compile --target`.
-Every op is tested against the float64 oracle; zennit also takes part where it knows the layer.
+become these; see `lrpc passes --details`. Dimensions are the spatial ones; targets are those of `lrpc compile
+--target`. Every op is tested against the float64 oracle; zennit also takes part where it knows the layer.
 
 """
 
