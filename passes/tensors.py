@@ -31,7 +31,7 @@ def check_tensors(proto: onnx.ModelProto, folder: Path | None, label: str) -> No
         if reason
     ]
     if found:
-        raise LrpcError(f"{label} has {len(found)} weights that cannot be read.", found)
+        raise LrpcError(f"{label} is not a valid ONNX model: weights that cannot be read ({len(found)}).", found)
 
 
 def all_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -57,7 +57,8 @@ def byte_size(tensor: onnx.TensorProto) -> int | None:
     known = onnx.TensorProto.DataType.values()
     if tensor.data_type not in known or tensor.data_type in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
         return None
-    count, name = math.prod(tensor.dims), onnx.TensorProto.DataType.Name(tensor.data_type)
+    count: int = math.prod(tensor.dims)
+    name = onnx.TensorProto.DataType.Name(tensor.data_type)
     if name in _HALF_BYTES | _QUARTER_BYTES:
         per_byte = 2 if name in _HALF_BYTES else 4
         return -(-count // per_byte)
