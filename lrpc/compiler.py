@@ -26,6 +26,7 @@ from passes.errors import LrpcError
 from passes.graph import Graph, static_shape
 from passes.load import load
 from passes.pipeline import canonize
+from passes.select import select
 
 if TYPE_CHECKING:
     import torch
@@ -115,6 +116,8 @@ def compile(
     rules: Overrides = (),
     optimize: int = 1,
     target: str = "auto",
+    input: str | None = None,
+    output: str | None = None,
     example_input: torch.Tensor | None = None,
     report: Report | None = None,
 ) -> Compiled:
@@ -125,12 +128,22 @@ def compile(
     rules: (pattern, rule) pairs that win over the composite.  optimize: 0, the definitions, term by term;
     1 (default), what facts leave of them, in the forms that are cheapest on `target`: "cpu", "cuda", "portable" (what
     every runtime has), or "auto", which is "cpu".
+    input, output: which input relevance goes to and which output is explained, by name, where the model has several;
+    `output` may be an inner tensor, such as the scores before a softmax.
     report: called with one line per canonization step.
     Raises LrpcError with every problem of the model.
     """
     chosen = target_of(optimize, target)
     watch = time.perf_counter()
-    plan = plan_model(source, composite=composite, rules=rules, example_input=example_input, report=report)
+    plan = plan_model(
+        source,
+        composite=composite,
+        rules=rules,
+        input=input,
+        output=output,
+        example_input=example_input,
+        report=report,
+    )
     return Compiled(plan, {"plan": time.perf_counter() - watch}, chosen)
 
 
@@ -139,14 +152,16 @@ def plan_model(
     *,
     composite: Composite | None = None,
     rules: Overrides = (),
+    input: str | None = None,
+    output: str | None = None,
     example_input: torch.Tensor | None = None,
     report: Report | None = None,
 ) -> Plan:
     """Load, canonize and plan a model, without lowering it. Parameters and errors are those of `compile`."""
-    graph = load(_exported(source, example_input))
+    graph = select(load(_exported(source, example_input)), input, output)
     found = problems(graph)
     canonical = canonize(graph, report=report)
-    _check_ends(canonical)
+    _check_names(canonical)
     return assign(canonical, composite or default_composite(canonical), rules, found)
 
 
@@ -169,11 +184,7 @@ def _exported(source: Any, example_input: torch.Tensor | None) -> str | Path | o
     return proto
 
 
-def _check_ends(graph: Graph) -> None:
-    for what, values in (("input", graph.inputs), ("output", graph.outputs)):
-        if len(values) != 1:
-            names = ", ".join(value.name for value in values)
-            raise LrpcError(f"{graph.name} has {len(values)} {what}s ({names}); lrpc takes models with one.")
+def _check_names(graph: Graph) -> None:
     taken = graph.tensor_names() & {"seed", "target", "relevance", "health"}
     if taken:
         names = ", ".join(sorted(taken))

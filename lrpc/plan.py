@@ -118,7 +118,7 @@ def _row(node: gs.Node, entries: Sequence[tuple[Entry, Place]], composite: Compo
         return Problem(node.name, node.op, reason)
     for entry, place in entries:
         if entry.matches(node.name, node.op, op.kind, place):
-            reason = _misfit(op, node, entry.rule)
+            reason = misfit(op, node, entry.rule)
             if reason and entry.is_sweeping:
                 continue
             if reason:
@@ -172,7 +172,7 @@ def _leaves(graph: Graph) -> _Leaves:
     return _Leaves({layer: place for place, layer in enumerate(layers)}, "the linear and pooling layers")
 
 
-def _misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:
+def misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:
     """Return why a rule cannot be applied to an op, "" if it can."""
     match rule:
         case Rule() if not isinstance(op, LinearOp):
@@ -225,7 +225,7 @@ def _unused(graph: Graph, pattern: str, rule: Behaviour) -> str:
     matched = [node for node in graph.nodes if fnmatchcase(node.name, pattern)]
     if not matched:
         return f"matches no layer{_guess(pattern, [node.name for node in graph.nodes])}"
-    reasons = [_misfit(OPS[node.op], node, rule) for node in matched if node.op in OPS]
+    reasons = [misfit(OPS[node.op], node, rule) for node in matched if node.op in OPS]
     if reasons and all(reasons) and len(matched) > 1:
         return f"matches {len(matched)} layers, and {rule} fits none of them: {reasons[0]}"
     return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 import onnx.shape_inference
@@ -17,13 +19,20 @@ _LITERALS = {
     "value_int": np.int64,
     "value_ints": np.int64,
 }
+_ENLARGING = {"ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"}
+"""Their results can be larger than what they come from by any factor."""
 _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
+_WIDEST = 8
+_LARGEST_FILL = 1 << 30
 _UNKNOWN = -(1 << 40)
 """Stands for a dynamic axis where a part of a shape is read; no axis has this size."""
 
 
-def evaluate(node: gs.Node, opset: int) -> list[np.ndarray] | None:
-    """Return a node's results where they do not depend on the model's input."""
+def evaluate(node: gs.Node, opset: int, largest: int) -> list[np.ndarray] | None:
+    """Return a node's results where they do not depend on the model's input.
+
+    largest: more bytes than this are not computed where an op makes them from less.
+    """
     if kind(node) == "Constant":
         return _literal(node)
     if kind(node) in ("Shape", "Size"):
@@ -40,6 +49,10 @@ def evaluate(node: gs.Node, opset: int) -> list[np.ndarray] | None:
         values[0] = _partly_known_shape(node.inputs[0])
     if any(value is None and not t.is_empty() for value, t in zip(values, node.inputs, strict=True)):
         return None
+    if node.op == "ConstantOfShape":
+        return _filled(node, values[0])
+    if node.op in _ENLARGING and not _is_small(node, values, largest):
+        return None
     results = _run(node, values, opset)
     if results is None or any(result.dtype == np.int64 and (result == _UNKNOWN).any() for result in results):
         return None
@@ -52,6 +65,23 @@ def _literal(node: gs.Node) -> list[np.ndarray] | None:
             value = node.attrs[key]
             return [np.array(value.values if dtype is None else value, dtype)]
     return None
+
+
+def _filled(node: gs.Node, sizes: np.ndarray | None) -> list[np.ndarray] | None:
+    """Return one value at every position, stored once: networks without their weights are written so."""
+    fill = np.asarray(node.attrs["value"].values) if "value" in node.attrs else np.zeros(1, np.float32)
+    shape = [int(size) for size in np.atleast_1d(sizes)] if sizes is not None else [-1]
+    if min(shape, default=0) < 0 or math.prod(shape) * fill.itemsize > _LARGEST_FILL:
+        return None
+    return [np.broadcast_to(fill.reshape(()), shape)]
+
+
+def _is_small(node: gs.Node, values: list[np.ndarray | None], largest: int) -> bool:
+    shape = static_shape(node.outputs[0])
+    if shape is None or None in shape:
+        return False
+    source = sum(value.nbytes for value in values if value is not None)
+    return math.prod(size for size in shape if size is not None) * _WIDEST <= max(largest, source)
 
 
 def _known_size(node: gs.Node) -> list[np.ndarray] | None:

@@ -19,8 +19,8 @@ def fold_constants(graph: Graph) -> Graph:
     Reshape, Expand or Resize with a computed target where the result's shape tells a constant one (a
     Reshape may have one dynamic axis, an Expand or Resize those that it keeps).
     Keeps: outputs of the model as nodes.
-    Declines: results of more than 1 MB that are larger than what they come from, random ops, control
-    flow, custom ops, and what ONNX Runtime cannot compute.
+    Declines: results of more than 1 MB that are larger than what they come from (1 GB for ConstantOfShape, whose value
+    is stored once), random ops, control flow, custom ops, and what ONNX Runtime cannot compute.
     """
     return edited(graph, _fold)
 
@@ -37,7 +37,7 @@ def _fold(graph: Graph) -> bool:
             changed = True
         if any(id(output) in outputs for output in node.outputs):
             continue
-        results = evaluate(node, graph.opset)
+        results = evaluate(node, graph.opset, _LARGEST)
         if results is not None and _fits(node, results):
             for output, value in zip(node.outputs, results, strict=True):
                 value.flags.writeable = False
@@ -49,7 +49,9 @@ def _fold(graph: Graph) -> bool:
 
 def _fits(node: gs.Node, results: list[np.ndarray]) -> bool:
     source = sum(int(tensor.values.nbytes) for tensor in node.inputs if isinstance(tensor, gs.Constant))
-    return bool(node.op == "Constant" or sum(value.nbytes for value in results) <= max(_LARGEST, source))
+    return bool(
+        node.op in ("Constant", "ConstantOfShape") or sum(value.nbytes for value in results) <= max(_LARGEST, source)
+    )
 
 
 def _static_target(node: gs.Node, opset: int) -> tuple[int, np.ndarray] | None:

@@ -11,6 +11,7 @@ from lrpc.cli.doctor import doctor_command
 from lrpc.cli.explain import explain_command
 from lrpc.cli.export import export_command
 from lrpc.cli.group import LrpcGroup
+from lrpc.cli.ops import ops_command
 from lrpc.cli.passes import passes_command
 from lrpc.cli.plan import plan_command
 from lrpc.cli.trace import trace_command
@@ -46,5 +47,6 @@ for command in (
     validate_command,
     bench_command,
     passes_command,
+    ops_command,
 ):
     main.add_command(command)

@@ -15,7 +15,7 @@ from lrpc.targets import TARGETS
 
 @click.command("compile", epilog=RULES_EPILOG, short_help="Compile a model into an explanation bundle.")
 @MODEL
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: MODEL.lrp beside the model.")
+@click.option("-o", "output", type=click.Path(path_type=Path), help="Default: MODEL.lrp beside the model.")
 @plan_options
 @click.option(
     "-O",

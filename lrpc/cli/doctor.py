@@ -20,7 +20,7 @@ from lrpc.cli.show import note, steps, table
 @click.option(
     "--class", "target", metavar="N", help="The class to explain, by number or name. Default: each top class."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path),
+@click.option("-o", "output", type=click.Path(path_type=Path),
               help="The cured composite. Default: MODEL.cured.toml. With --grid, the folder: MODEL.sweep.")  # fmt: skip
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the heatmaps before and after.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the traces before and after on a logarithmic axis.")

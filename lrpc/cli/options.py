@@ -17,6 +17,13 @@ from lrpc.rules import RULES, Behaviour
 MODEL = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx")
 
 _PLAN_OPTIONS = (
+    click.option("--input", "entry", metavar="NAME", help="The input that relevance goes to, where there are several."),
+    click.option(
+        "--output",
+        "explained",
+        metavar="NAME",
+        help="The output to explain, where there are several, or an inner tensor: the scores before a softmax.",
+    ),
     click.option(
         "--composite",
         metavar="NAME|FILE.toml",
@@ -63,6 +70,8 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def plan_arguments(
     model: Path,
     *,
+    entry: str | None,
+    explained: str | None,
     composite: str | None,
     low: str | None,
     high: str | None,
@@ -74,7 +83,7 @@ def plan_arguments(
     share_bias: bool,
     rules: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Turn the plan options into the `composite` and `rules` arguments of `lrpc.compile`."""
+    """Turn the plan options into arguments of `lrpc.compile`: composite, rules, input and output."""
     parameters = {
         "low": _bound(low, "--low"),
         "high": _bound(high, "--high"),
@@ -86,7 +95,12 @@ def plan_arguments(
         "share_bias": True if share_bias else None,
     }
     given = {key: value for key, value in parameters.items() if value is not None}
-    return {"composite": _composite(model, composite, given), "rules": [_rule(text) for text in rules]}
+    return {
+        "composite": _composite(model, composite, given),
+        "rules": [_rule(text) for text in rules],
+        "input": entry,
+        "output": explained,
+    }
 
 
 def _composite(model: Path, name: str | None, given: dict[str, Any]) -> Composite:
