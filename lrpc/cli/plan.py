@@ -15,8 +15,11 @@ from lrpc.cli.show import table
 @click.command("plan", epilog=RULES_EPILOG, short_help="Show which rule each layer gets, why, and what can go wrong.")
 @MODEL
 @plan_options
+@click.option(
+    "--facts", "with_facts", is_flag=True, help="Show what is known of each linear layer, and what -O1 leaves."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plan_command(model: Path, as_json: bool, **options: Any) -> None:
+def plan_command(model: Path, with_facts: bool, as_json: bool, **options: Any) -> None:
     """Show which rule each layer of the canonized model gets, and why; nothing is written.
 
     The column amplification is a guarantee, whatever the input: how much more relevance (sum of |R|) a layer
@@ -27,11 +30,22 @@ def plan_command(model: Path, as_json: bool, **options: Any) -> None:
     lrpc plan resnet50.onnx
     lrpc plan resnet50.onnx --composite epsilon-plus --rule 'layer4.*=gamma(0.1)'
     lrpc plan resnet50.onnx --composite bounded
+    lrpc plan resnet50.onnx --facts
     """
     import lrpc
     from lrpc.certificate import certify
+    from lrpc.simplify import fact_rows
 
     plan = lrpc.plan_model(model, **plan_arguments(model, **options))
+    if with_facts:
+        facts = fact_rows(plan)
+        if as_json:
+            click.echo(json.dumps(facts, indent=1))
+            return
+        cells = [(f["layer"], f["rule"], f["known"], str(f["terms"]), str(f["left"])) for f in facts]
+        table(("layer", "rule", "known, whatever the input", "terms -O0", "terms -O1"), cells, right=(3, 4))
+        click.echo(f"{sum(f['terms'] for f in facts)} terms by definition, {sum(f['left'] for f in facts)} are left")
+        return
     certificate = certify(plan)
     if as_json:
         click.echo(json.dumps({**json.loads(plan.to_json()), **certificate.to_dict()}, indent=1))

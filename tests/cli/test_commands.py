@@ -92,6 +92,20 @@ def test_the_manifest_tells_level_and_target(run, arguments, level, target):
     assert (manifest["optimize"], manifest["target"]) == (level, target)
 
 
+def test_plan_tells_facts_and_what_they_leave(run):
+    rows = {row["layer"]: row for row in json.loads(run("plan", "model.onnx", "--facts", "--json").stdout)}
+    between = {
+        "layer": "block.conv1",
+        "rule": "gamma(0.25)",
+        "known": "x >= 0, R only where > 0",
+        "terms": 4,
+        "left": 1,
+    }
+    assert rows["block.conv1"] == between
+    assert (rows["block.conv2"]["known"], rows["block.conv2"]["left"]) == ("x >= 0, R only where not 0", 2)
+    assert "are left" in run("plan", "model.onnx", "--facts").output
+
+
 def test_a_level_that_there_is_not_is_a_usage_error(run):
     assert "0<=x<=1" in run("compile", "model.onnx", "-O", "2", code=2).output
 

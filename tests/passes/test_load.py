@@ -78,7 +78,7 @@ def test_weights_in_another_file_are_found_beside_the_model(tmp_path, monkeypatc
     )
     for damage in (lambda file: file.write_bytes(b"short"), lambda file: file.unlink()):
         damage(tmp_path / "a.bin")
-        with pytest.raises(LrpcError, match="a.onnx is not a valid ONNX model: weights that cannot") as e:
+        with pytest.raises(LrpcError, match=r"a\.onnx is not a valid ONNX model: weights that cannot") as e:
             load(path)
         assert str(e.value).endswith(
             "Put the weights beside the model, under the name that they had when it was exported."
