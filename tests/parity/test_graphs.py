@@ -10,7 +10,7 @@ from tests.nets import NETS, inputs
 from tests.parity.test_small import PARAMETERS, exported
 
 
-@pytest.mark.parametrize("composite", [name for name in COMPOSITES if name != "tutorial"])
+@pytest.mark.parametrize("composite", [name for name in COMPOSITES if name not in ("tutorial", "epsilon")])
 @pytest.mark.parametrize("name", NETS)
 def test_graphs_are_valid_and_agree(name, composite, tmp_path):
     _, proto = exported(name)

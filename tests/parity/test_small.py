@@ -24,7 +24,7 @@ def exported(name):
     return module, module_to_proto(module, torch.from_numpy(inputs(NETS[name])))
 
 
-@pytest.mark.parametrize("composite", [name for name in COMPOSITES if name != "tutorial"])
+@pytest.mark.parametrize("composite", [name for name in COMPOSITES if name not in ("tutorial", "epsilon")])
 @pytest.mark.parametrize("name", NETS)
 def test_parity(name, composite):
     module, proto = exported(name)

@@ -79,7 +79,7 @@ def sliced(result, i: int):
     return type(result)(result.output[one], result.relevance[one], *tensors)
 
 
-@pytest.mark.parametrize("composite", [name for name in COMPOSITES if name != "tutorial"])
+@pytest.mark.parametrize("composite", [name for name in COMPOSITES if name not in ("tutorial", "epsilon")])
 @pytest.mark.parametrize("name", LAYERS)
 def test_parity(name, composite, folder):
     """One float32 run of each side decides where it passes.
