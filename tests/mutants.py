@@ -5,6 +5,7 @@ A program of its own, under a limit of memory and with an alarm: what hangs, cra
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import resource
@@ -261,6 +262,7 @@ def main(first: int, last: int) -> None:
                 end, text = "crashed", f"{type(error).__name__}: {error}"
             if any("canary" in name or "linked" in name for name in opened):
                 end = "read outside its folder"
+        gc.collect()
         seconds = round(time.perf_counter() - started, 2)
         told = {"number": number, "way": way, "broken": broken, "end": end, "seconds": seconds, "text": text[:300]}
         print(json.dumps(told), flush=True)
