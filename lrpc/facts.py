@@ -13,7 +13,7 @@ from lrpc.plan import Plan
 from lrpc.rule_facts import box_of
 from lrpc.sign import ANY, NON_NEGATIVE, ZEROS, Sign
 from lrpc.support import Support, supports
-from passes.graph import Graph
+from passes.graph import Graph, constant
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ def signs(graph: Graph, entry: Sign = ANY) -> dict[str, Sign]:
     known = {tensor.name: entry for tensor in graph.inputs}
     for node in graph.nodes:
         op = OPS[node.op]
+        fixed = {tensor.name: constant(tensor) for tensor in op.data(node)}  # a Concat may join constants
+        known |= {name: _sign_of(values) for name, values in fixed.items() if values is not None}
         found = op.sign(node, [known[tensor.name] for tensor in op.data(node)])
         known |= {tensor.name: found for tensor in node.outputs}
     return known

@@ -203,7 +203,8 @@ def misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:
 
 def _wrong_channels(node: gs.Node, rule: Rule) -> str:
     """Return a complaint where bounds are given per channel and their number is not the input's."""
-    channels = node.inputs[0].shape[1]
+    shape = list(node.inputs[0].shape or [])
+    channels = shape[1] if len(shape) > 1 else None
     for term in (term for share in rule.shares for term in share.terms):
         if isinstance(term.x, Fill) and isinstance(term.x.value, tuple) and len(term.x.value) != channels:
             return f"it gives bounds for {len(term.x.value)} channels, the layer's input has {channels}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, constant, kind, producer, subgraph_nodes
+from passes.graph import Graph, constant, kind, producer, static_shape, subgraph_nodes
 
 _CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu"}
@@ -21,6 +22,8 @@ _DOMAIN_HINT = "Export the model with standard operators only."
 _QUANTISED_HINT = "Compile the float32 model that it was made from."
 _WEIGHT_HINT = "Train or export the model again."
 _TRAINING_HINT = "Call model.eval() before you export it."
+_RANGE_HINT = "The file is damaged; export or download it again."
+_MOST_VALUES, _LARGEST_WINDOW = 1 << 31, 1 << 22
 _FLOAT_HINT = "Export the model in float32."
 
 
@@ -28,7 +31,8 @@ def problems(graph: Graph) -> list[Problem]:
     """Return what is wrong with a loaded graph whatever the rules: at most one problem a layer.
 
     Control flow, ops outside the standard, quantised ops and weights, weights that are NaN or infinite,
-    BatchNormalization and Dropout in training mode, types other than float32, an output that does not
+    BatchNormalization and Dropout in training mode, types other than float32, sizes
+    and windows beyond what can be computed, an output that does not
     depend on the input.
     """
     first = (next(_node_problems(node), None) for node in graph.nodes)
@@ -49,8 +53,28 @@ def _node_problems(node: gs.Node) -> Iterator[Problem]:
         yield problem("in training mode: it normalises by the batch", _TRAINING_HINT)
     if node.op == "Dropout" and len(node.inputs) > 2 and np.any(_value(node.inputs[2])):
         yield problem("in training mode: it drops values at random", _TRAINING_HINT)
+    if reason := _out_of_range(node):
+        yield problem(reason, _RANGE_HINT)
     for tensor in node.inputs:
         yield from (problem(reason, hint) for reason, hint in _weight_problems(node, tensor))
+
+
+def _out_of_range(node: gs.Node) -> str:
+    """Return what of a node is too large to be meant, or to be computed in the time that there is, "" if nothing is."""
+    for name in ("transA", "transB") if node.op == "Gemm" else ("count_include_pad", "ceil_mode"):
+        if node.attrs.get(name, 0) not in (0, 1):
+            return f"its {name} is {node.attrs[name]}, neither 0 nor 1"
+    largest = max((_values_a_sample(output) for output in node.outputs), default=0)
+    if largest > _MOST_VALUES:
+        return f"its output has {largest} values a sample, more than any machine holds"
+    kernel = [int(size) for size in node.attrs.get("kernel_shape", ())]
+    if "Pool" in node.op and math.prod(kernel) > _LARGEST_WINDOW:
+        return f"its window {kernel} has more than {_LARGEST_WINDOW} positions"
+    return ""
+
+
+def _values_a_sample(tensor: gs.Tensor) -> int:
+    return math.prod(size for size in (static_shape(tensor) or ())[1:] if size is not None)
 
 
 def _value(tensor: gs.Tensor) -> np.ndarray | None:
@@ -69,6 +93,8 @@ def _weight_problems(node: gs.Node, tensor: gs.Tensor) -> Iterator[tuple[str, st
     if dtype in _SMALL_INTEGERS and values.size > 1:
         yield f"its weight {name} is quantised to {dtype}", _QUANTISED_HINT
     if dtype not in _OTHER_FLOATS and dtype != "float32":
+        if node.op in _WEIGHTED and values.size > 1 and dtype not in _SMALL_INTEGERS:
+            yield f"its weight {name} is {dtype}, lrpc compiles float32", _FLOAT_HINT
         return
     # An infinity may be meant where nothing is multiplied: a mask, a bound, a padding.
     bad = ~np.isfinite(values) if node.op in _WEIGHTED else np.isnan(values)
@@ -81,6 +107,10 @@ def _weight_problems(node: gs.Node, tensor: gs.Tensor) -> Iterator[tuple[str, st
 
 def _input_problems(graph: Graph) -> Iterator[Problem]:
     for tensor in graph.inputs:
+        if (size := _values_a_sample(tensor)) > _MOST_VALUES:
+            yield Problem(
+                tensor.name, "input", f"it has {size} values a sample, more than any machine holds", _RANGE_HINT
+            )
         if tensor.dtype is not None and tensor.dtype != np.float32:
             known = isinstance(tensor.dtype, np.dtype)
             dtype = tensor.dtype if known else onnx.TensorProto.DataType.Name(tensor.dtype).lower()

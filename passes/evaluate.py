@@ -39,7 +39,7 @@ def evaluate(node: gs.Node, opset: int, largest: int) -> list[np.ndarray] | None
         return _known_size(node)
     if kind(node) == "CastLike":
         value, dtype = constant(node.inputs[0]), node.inputs[1].dtype
-        return None if value is None or dtype is None else [np.array(value, dtype)]
+        return None if value is None or not isinstance(dtype, np.dtype) else [np.array(value, dtype)]
     if not node.inputs or kind(node) != node.op or node.op in _RANDOM:
         return None
     if any(isinstance(value, gs.Graph) for value in node.attrs.values()):

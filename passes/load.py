@@ -19,7 +19,7 @@ from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 from passes.errors import LrpcError
 from passes.graph import Graph
 from passes.names import name_layers
-from passes.shapes import name_dynamic_axes, with_shapes
+from passes.shapes import name_dynamic_axes, refuse_absurd_targets, with_shapes
 from passes.tensors import all_tensors, byte_size, check_tensors, is_external, mapped
 from passes.upgrade import OPSET, opset_of, upgrade
 
@@ -39,6 +39,7 @@ _BAD_PROTO = (
 _LARGEST = 2**31 - 1
 _SMALL = 1024
 """Weights of at most so many bytes are read even where the rest stays outside: shapes are computed from them."""
+_MOST_BRANCHES = 200
 _IR_WITHOUT_INPUTS = 4
 """From here on an initializer need not be listed as an input."""
 _DAMAGED = "Export or download it again; `lrpc export` writes one from PyTorch."
@@ -62,6 +63,7 @@ def load(source: str | Path | onnx.ModelProto) -> Graph:
     try:
         check_tensors(proto, folder, label)
         _refuse_sparse(proto, label)
+        _refuse_large_branches(proto, label)
         outside = _take_in(proto, folder, label)
         return _graph(_prepared(proto, label, bool(outside)), label, outside)
     except _BAD_PROTO as error:
@@ -105,6 +107,21 @@ def _refuse_sparse(proto: onnx.ModelProto, label: str) -> None:
         raise LrpcError(f"{label} has sparse weights ({names}).", hint="Export it with dense weights.")
 
 
+def _refuse_large_branches(proto: onnx.ModelProto, label: str) -> None:
+    """Refuse what takes minutes to load: no control flow can be explained; a few branches are told by layer later."""
+    held, graphs = 0, [proto.graph]
+    while graphs:
+        attributes = [attribute for node in graphs.pop().node for attribute in node.attribute]
+        inner = [graph for a in attributes for graph in (*([a.g] if a.HasField("g") else []), *a.graphs)]
+        graphs += inner
+        held += len(inner)
+        if held > _MOST_BRANCHES:
+            raise LrpcError(
+                f"{label} has more than {_MOST_BRANCHES} branches and loops within each other.",
+                hint="Export a model without loops and conditions.",
+            )
+
+
 def _take_in(proto: onnx.ModelProto, folder: Path | None, label: str) -> dict[str, np.ndarray]:
     """Read external data into the proto; return by name what has to stay outside, mapped and read-only.
 
@@ -139,6 +156,7 @@ def _prepared(proto: onnx.ModelProto, label: str, large: bool) -> onnx.ModelProt
     without = _as_inputs(proto) if large else proto
     onnx.checker.check_model(without)
     _refuse_unknown_inputs(proto, label)
+    refuse_absurd_targets(proto, label)
     name_dynamic_axes(proto)
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)

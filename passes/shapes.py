@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import onnx
+import onnx.numpy_helper
 import onnx.shape_inference
 
+from passes.errors import LrpcError
+
+_TARGETS = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
+"""Which operand tells how large the result is."""
+_MOST_VALUES, _LONGEST_SHAPE = 1 << 31, 64
 _INVENTED = "unk__"
 """How shape inference, and some exporters, name an axis of which they know nothing."""
 
@@ -19,6 +28,37 @@ def name_dynamic_axes(proto: onnx.ModelProto) -> None:
         for dim in value.type.tensor_type.shape.dim:
             if not dim.dim_param and dim.dim_value <= 0:
                 dim.Clear()
+
+
+def refuse_absurd_targets(proto: onnx.ModelProto, label: str) -> None:
+    """Raise LrpcError where a constant shape is of more values than any machine holds: inference would write them."""
+    known = dict(_constants(proto.graph))
+    for node in proto.graph.node:
+        operand = node.input[_TARGETS[node.op_type]] if len(node.input) > _TARGETS.get(node.op_type, 99) else ""
+        size = math.prod(abs(value) for value in known.get(operand, ()) if value not in (0, -1))
+        if size > _MOST_VALUES:
+            raise LrpcError(
+                f"{node.op_type} {node.name or node.output[0]!r} of {label} makes a tensor of {size} values.",
+                hint="The file is damaged; export or download it again.",
+            )
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, list[int]]]:
+    """Yield small constant vectors of integers, by name."""
+    for tensor in graph.initializer:
+        yield from _integers(tensor.name, tensor)
+    for node in graph.node:
+        for attribute in node.attribute if node.op_type == "Constant" else ():
+            if attribute.name in ("value_ints", "value_int"):
+                yield node.output[0], list(attribute.ints) or [attribute.i]
+            elif attribute.name == "value":
+                yield from _integers(node.output[0], attribute.t)
+
+
+def _integers(name: str, tensor: onnx.TensorProto) -> Iterator[tuple[str, list[int]]]:
+    short = len(tensor.dims) < 2 and math.prod(tensor.dims) <= _LONGEST_SHAPE
+    if short and tensor.data_type == onnx.TensorProto.INT64 and tensor.data_location != onnx.TensorProto.EXTERNAL:
+        yield name, onnx.numpy_helper.to_array(tensor).ravel().tolist()
 
 
 def with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:

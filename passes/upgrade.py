@@ -1,8 +1,10 @@
-"""Bring an old opset to the oldest one that lrpc emits, and prove that nothing changed."""
+"""Bring an opset to one that lrpc emits and ONNX Runtime runs, and prove that nothing changed."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 import onnx
@@ -12,11 +14,17 @@ import onnx.version_converter
 import onnxruntime as ort
 
 from passes.errors import LrpcError
+from passes.old_forms import old_forms
 
 OPSET = 18
 """What lrpc emits; every operator form it uses is the same from here to the newest opset."""
 
 
+Feeds = dict[str, np.ndarray]
+Runner = Callable[[onnx.ModelProto, Feeds], list[np.ndarray]]
+
+IR_VERSION = 10
+"""Of what is converted and of probes: every runtime that runs opset 18 and newer reads it, whatever the file's was."""
 _SIZES = (32, 1, 224)
 _MOST_VALUES = 1 << 28
 _OLDEST_RUNNABLE = 7
@@ -29,33 +37,46 @@ def opset_of(proto: onnx.ModelProto) -> int:
 
 
 def upgrade(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model at opset 18 or newer; an upgraded one is run beside the original.
+    """Return the model at opset 18 or newer, and no newer than ONNX Runtime.
 
-    Raises LrpcError where the upgrade fails or changes the result.
+    What is converted is run beside the original. Raises LrpcError where the conversion fails or changes the result.
     """
     version = opset_of(proto)
-    if version >= OPSET:
+    newest = _newest_runnable(version)
+    wanted = min(max(version, OPSET), newest)
+    if wanted == version:
         return proto
+    hint = f"Export it again at an opset from {OPSET} to {newest}."
     try:
-        upgraded = onnx.version_converter.convert_version(proto, OPSET)
+        converted = onnx.version_converter.convert_version(old_forms(proto, version), wanted)
     except Exception as error:
         raise LrpcError(
-            f"The model's opset {version} cannot be upgraded to {OPSET}: {_first_line(error)}",
-            hint=_EXPORT_AGAIN,
+            f"The model's opset {version} cannot be converted to {wanted}: {_first_line(error)}", hint=hint
         ) from error
-    for old, new in zip(proto.metadata_props, upgraded.metadata_props, strict=False):
+    for old, new in zip(proto.metadata_props, converted.metadata_props, strict=False):
         new.CopyFrom(old)
-    _check_same(proto, upgraded, version)
-    return upgraded
+    converted.ir_version = IR_VERSION
+    feeds, expected = _example(proto, _run if _OLDEST_RUNNABLE <= version <= newest else _interpret)
+    if not all(map(_close, expected, _run(converted, feeds))):
+        raise LrpcError(f"Converting the model from opset {version} to {wanted} changes its output.", hint=hint)
+    return converted
 
 
-def _check_same(before: onnx.ModelProto, after: onnx.ModelProto, version: int) -> None:
-    feeds, expected = _example(before, version)
-    if not all(map(_close, expected, _run(after, feeds))):
-        raise LrpcError(
-            f"Upgrading the model from opset {version} to {OPSET} changes its output.",
-            hint=_EXPORT_AGAIN,
-        )
+@cache
+def _newest_runnable(version: int) -> int:
+    """Return the newest opset, from `version` down, of which this ONNX Runtime runs models."""
+    value = partial(onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT, shape=[1])
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "probe", [value("x")], [value("y")])
+    for opset in range(version, OPSET, -1):
+        imports = [onnx.helper.make_opsetid("", opset)]
+        proto = onnx.helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
+        try:
+            _session(proto)
+        except Exception:  # not released when this runtime was
+            continue
+        return opset
+    return max(version, OPSET) if version <= OPSET else OPSET
 
 
 def _close(expected: np.ndarray, actual: np.ndarray) -> bool:
@@ -64,9 +85,8 @@ def _close(expected: np.ndarray, actual: np.ndarray) -> bool:
     return expected.shape == actual.shape and np.allclose(expected, actual, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-def _example(proto: onnx.ModelProto, version: int) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+def _example(proto: onnx.ModelProto, run: Runner) -> tuple[Feeds, list[np.ndarray]]:
     """Return inputs that the model takes, and its outputs; dynamic axes get the first size that works."""
-    run = _run if version >= _OLDEST_RUNNABLE else _interpret
     *sizes, last = _SIZES
     for size in sizes:
         feeds = _random_feeds(proto, size)
@@ -78,7 +98,7 @@ def _example(proto: onnx.ModelProto, version: int) -> tuple[dict[str, np.ndarray
     return feeds, run(proto, feeds)
 
 
-def _random_feeds(proto: onnx.ModelProto, dynamic: int) -> dict[str, np.ndarray]:
+def _random_feeds(proto: onnx.ModelProto, dynamic: int) -> Feeds:
     rng = np.random.default_rng(0)
     feeds = {}
     for value in proto.graph.input:
@@ -91,27 +111,30 @@ def _random_feeds(proto: onnx.ModelProto, dynamic: int) -> dict[str, np.ndarray]
     return feeds
 
 
-def _interpret(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Run opsets below 7, for which ONNX Runtime has no kernels, in onnx's own reference implementation."""
+def _interpret(proto: onnx.ModelProto, feeds: Feeds) -> list[np.ndarray]:
+    """Run opsets for which ONNX Runtime has no kernels in onnx's own reference implementation."""
     try:
         return list(onnx.reference.ReferenceEvaluator(proto).run(None, feeds))
     except Exception as error:
         raise LrpcError(
-            f"The model's opset {opset_of(proto)} is older than what can be run, and its upgrade cannot be checked: "
+            f"The model's opset {opset_of(proto)} is not one that can be run, and its conversion cannot be checked: "
             f"{_first_line(error)}",
             hint=_EXPORT_AGAIN,
         ) from error
 
 
-def _run(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+def _run(proto: onnx.ModelProto, feeds: Feeds) -> list[np.ndarray]:
+    try:
+        return list(_session(proto).run(None, feeds))
+    except Exception as error:
+        raise LrpcError(f"ONNX Runtime cannot run the model: {_first_line(error)}", hint=_EXPORT_AGAIN) from error
+
+
+def _session(proto: onnx.ModelProto) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
-    try:
-        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return list(session.run(None, feeds))
-    except Exception as error:
-        raise LrpcError(f"ONNX Runtime cannot run the model: {_first_line(error)}", hint=_EXPORT_AGAIN) from error
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _first_line(error: Exception) -> str:

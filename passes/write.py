@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
+import onnx.helper
 import onnx_graphsurgeon as gs
 
 from passes.graph import Graph, Module
@@ -23,7 +24,7 @@ def to_proto(graph: Graph, notes: Mapping[str, Mapping[str, str]] | None = None)
     notes: metadata for single nodes, by name, in the place of what their layer is known by.
     """
     proto: onnx.ModelProto = gs.export_onnx(_spelled_out(graph).body, do_type_check=False)
-    proto.ir_version = IR_VERSIONS.get(graph.opset) or max(11, int(graph.body.ir_version or 11))
+    proto.ir_version = IR_VERSIONS.get(graph.opset) or _oldest_ir(graph.opset)
     proto.graph.name = graph.name
     for key, value in graph.metadata.items():
         proto.metadata_props.add(key=key, value=value)
@@ -32,6 +33,11 @@ def to_proto(graph: Graph, notes: Mapping[str, Mapping[str, str]] | None = None)
         for key, value in note.items():
             node.metadata_props.add(key=key, value=value)
     return proto
+
+
+def _oldest_ir(opset: int) -> int:
+    """Return the ir_version that a newer opset needs at least; a file's own may be beyond what runtimes read."""
+    return int(onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)], ignore_unknown=True))
 
 
 def _description(layer: str, module: Module) -> dict[str, str]:

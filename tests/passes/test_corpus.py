@@ -1,0 +1,68 @@
+"""Every model of onnx's own test suite compiles with its forward output unchanged, or is refused in lrpc's words."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from lrpc.ops import OPS
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 600
+
+COMPILED = {"files": 81, "nodes": 159}
+"""At least so many do, with onnx 1.23; newer ones add tests."""
+
+EXCUSES = {
+    r"depends on \d+ inputs": "several inputs",
+    r"is float|is bfloat|is u?int|needs a float32 input": "not float32",
+    "cannot be converted to": "an opset that ONNX Runtime does not run, in a type that older ones lack",
+    r"The seed has shape \([\d, ]+\); the model's output has": "no batch axis: samples are mixed",
+    "has no input": "nothing to explain",
+    "not a tensor of a known type": "a sequence or an optional value",
+    "in training mode": "normalises by the batch, or drops at random",
+    "transposes its input": "the batch is not the first axis",
+    "only constant padding": "reflects or repeats what is at the edge",
+    "one of its operands is a constant": "a sum with a constant that no layer before it can take as bias",
+}
+"""Why a model whose ops are all in the table may be refused, by what the refusal says."""
+
+
+@cache
+def outcomes(kind: str) -> list[dict[str, object]]:
+    """Run them in a process of their own: a crash of native code must not take the test suite with it."""
+    command = [sys.executable, "-m", "tests.corpus", kind]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    assert run.returncode == 0, f"crashed on {lines[-1]}: {run.stderr[-2000:]}"
+    return [line for line in lines if "end" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", COMPILED)
+def test_every_model_compiles_or_is_refused(kind):
+    models = outcomes(kind)
+    ends = Counter(str(model["end"]) for model in models)
+    print(f"\n{kind}: {len(models)} models, {dict(ends)}")
+    assert {"compiled", "refused"} == set(ends), [m for m in models if m["end"] not in ("compiled", "refused")]
+    assert ends["compiled"] >= COMPILED[kind]
+    known = [model for model in models if set(model["ops"]) <= OPS.keys() | {"Constant"}]
+    refused = [model for model in known if model["end"] == "refused"]
+    unexcused = [m for m in refused if not any(re.search(pattern, str(m["text"])) for pattern in EXCUSES)]
+    print(f"{len(known)} of ops in the table, {len(refused)} of them refused for a reason that is listed")
+    assert unexcused == []
+
+
+@pytest.mark.slow
+def test_the_light_networks_compile():
+    """Those whose ops are all in the table: explained are the scores before the softmax."""
+    ends = {str(m["name"]): m["end"] for m in outcomes("files")}
+    for name in ("resnet50", "vgg19", "squeezenet", "shufflenet"):
+        assert ends[f"light_{name}"] == "compiled"
