@@ -15,6 +15,10 @@ class Kind(StrEnum):
     SUM = "sum"
     AVERAGE_POOL = "average_pool"
     MAX_POOL = "max_pool"
+    GATE = "gate"
+    """A product of a signal and a gate that is computed from it: squeeze-excitation."""
+    PRODUCT = "product"
+    """A product of two computed tensors of which neither is known to be a gate."""
     STRUCTURE = "structure"
     """Moves values and changes none: flatten, concat, transpose, pad, a branch of a fan-out."""
 

@@ -9,6 +9,7 @@ from lrpc.ops.convolution import Convolution, TransposedConvolution
 from lrpc.ops.dense import Dense
 from lrpc.ops.op import LinearOp, Op, Selection
 from lrpc.ops.pool import AveragePool, GlobalAveragePool, MaxPool
+from lrpc.ops.product import Product
 from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Sum, Transpose
 
 __all__ = ["OPS", "LinearOp", "Op", "Selection"]
@@ -19,6 +20,7 @@ _TABLE: tuple[Op, ...] = (
     Dense("Gemm", Kind.DENSE),
     BatchNorm("BatchNormalization", Kind.BATCH_NORM, elementwise=True),
     Sum("Sum", Kind.SUM),
+    Product("Mul", Kind.PRODUCT),
     AveragePool("AveragePool", Kind.AVERAGE_POOL),
     GlobalAveragePool("GlobalAveragePool", Kind.AVERAGE_POOL),
     MaxPool("MaxPool", Kind.MAX_POOL),

@@ -193,6 +193,7 @@ FORWARD: dict[str, Forward] = {
     "ConvTranspose": _conv_transpose,
     "Gemm": _gemm,
     "BatchNormalization": _batch_norm,
+    "Mul": lambda inputs, a: inputs[0] * inputs[1],
     "Sum": lambda inputs, a: sum(inputs[1:], inputs[0]),
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
@@ -204,6 +205,7 @@ FORWARD: dict[str, Forward] = {
     "Celu": lambda inputs, a: F.celu(inputs[0], a.get("alpha", 1.0)),
     "Selu": _selu,
     "Gelu": _gelu,
+    "Swish": lambda inputs, a: inputs[0] * torch.sigmoid(inputs[0]),
     "HardSwish": lambda inputs, a: F.hardswish(inputs[0]),
     "HardSigmoid": _hard_sigmoid,
     "Sigmoid": lambda inputs, a: torch.sigmoid(inputs[0]),
@@ -222,5 +224,5 @@ FORWARD: dict[str, Forward] = {
     "Pad": _pad,
 }
 
-MULTIPLE = {"Sum", "Concat"}
+MULTIPLE = {"Sum", "Concat", "Mul"}
 """Ops all of whose inputs carry relevance; of every other op it is the first."""

@@ -35,9 +35,11 @@ from lrpc.algebra import (
     Scaled,
     Share,
     Side,
+    SignalTakesAll,
     Square,
     Term,
     Test,
+    Uniform,
     WinnerTakeAll,
     Zero,
 )
@@ -170,6 +172,10 @@ def explain_layer(layer: Layer, rule: Behaviour, xs: list[Tensor], relevance: Te
             return [relevance for _ in xs]
         case BodyOnly():
             return [relevance if i == layer.body else torch.zeros_like(relevance) for i in range(len(xs))]
+        case Uniform():
+            return [unbroadcast(relevance / len(xs), x) for x in xs]
+        case SignalTakesAll(signal):
+            return [unbroadcast(relevance, x) if i == signal else torch.zeros_like(x) for i, x in enumerate(xs)]
         case ReluDeconvNet():
             return [relevance.clamp(min=0)]
         case ReluGuidedBackprop():
@@ -216,6 +222,11 @@ def bias_parts(layer: Layer, share: Share, xs: list[Tensor], s: Tensor) -> list[
         count = layer.linear(ones, Fill(1.0), Zero())
     portion = quotient(bias * s, count.detach())
     return list(torch.autograd.grad(count, ones, portion))
+
+
+def unbroadcast(relevance: Tensor, x: Tensor) -> Tensor:
+    """Add up what arrives at all the copies of a value that broadcasting made."""
+    return relevance.sum_to_size(x.shape)
 
 
 def vector_jacobian(layer: Layer, xs: list[Tensor], relevance: Tensor) -> list[Tensor]:

@@ -109,7 +109,7 @@ MOVING = {
 
 
 def plan_of(op, attributes, shape, result, constants, rule) -> Plan:
-    """A plan for one node; Gelu, Identity and Dropout, which no file holds for long, are tested in nets."""
+    """A plan for one node; Gelu, Swish, Identity and Dropout, which no file holds for long, are tested in nets."""
     node = helper.make_node(op, ["x", *constants], ["y"], name="layer", **attributes)
     proto = model([node], constants, {"x": ["batch", *shape]}, {"y": ["batch", *result]})
     return lrpc.plan_model(proto, composite=Composite("test", (Entry(rule),)))
@@ -193,7 +193,7 @@ def test_z_box_takes_bounds_per_channel():
 
 def test_every_op_in_the_table_has_a_case():
     tested = {case[0] for case in (LINEAR | MOVING).values()}
-    assert set(OPS) - tested == {"Gelu", "Sum", "Concat", "Identity", "Dropout"}
+    assert set(OPS) - tested == {"Gelu", "Swish", "Sum", "Mul", "Concat", "Identity", "Dropout"}
 
 
 def test_max_pool_gives_ties_to_the_first_and_overlaps_add_up():
