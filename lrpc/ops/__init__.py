@@ -10,7 +10,7 @@ from lrpc.ops.dense import Dense
 from lrpc.ops.op import LinearOp, Op, Selection
 from lrpc.ops.pool import AveragePool, GlobalAveragePool, MaxPool
 from lrpc.ops.product import Product
-from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Sum, Transpose
+from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Slice, Sum, Transpose
 
 __all__ = ["OPS", "LinearOp", "Op", "Selection"]
 
@@ -33,6 +33,7 @@ _TABLE: tuple[Op, ...] = (
     Reshape("Unsqueeze", Kind.STRUCTURE),
     Transpose("Transpose", Kind.STRUCTURE),
     Concat("Concat", Kind.STRUCTURE),
+    Slice("Slice", Kind.STRUCTURE),
     Pad("Pad", Kind.STRUCTURE),
 )
 

@@ -183,6 +183,13 @@ def _transpose(inputs: list[Tensor], a: Attributes) -> Tensor:
     return inputs[0].permute(list(a.get("perm", range(inputs[0].ndim)[::-1])))
 
 
+def _slice(inputs: list[Tensor], a: Attributes) -> Tensor:
+    x, *bounds = inputs
+    for start, end, axis, step in zip(*(bound.tolist() for bound in bounds), strict=True):
+        x = x.index_select(axis, torch.arange(start, min(end, x.shape[axis]), step))
+    return x
+
+
 def _pad(inputs: list[Tensor], a: Attributes) -> Tensor:
     value = float(inputs[2]) if len(inputs) > 2 and inputs[2].numel() else 0.0
     return F.pad(inputs[0], _torch_pads([int(p) for p in inputs[1]]), value=value)
@@ -221,6 +228,7 @@ FORWARD: dict[str, Forward] = {
     "Unsqueeze": _unsqueeze,
     "Transpose": _transpose,
     "Concat": lambda inputs, a: torch.cat(inputs, dim=a["axis"]),
+    "Slice": _slice,
     "Pad": _pad,
 }
 

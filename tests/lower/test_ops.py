@@ -104,6 +104,16 @@ MOVING = {
     "squeeze": ("Squeeze", {}, (4, 1, 3), (4, 3), {"axes": np.array([2])}),
     "unsqueeze": ("Unsqueeze", {}, (4, 3), (4, 1, 3), {"axes": np.array([2])}),
     "transpose": ("Transpose", {"perm": [0, 2, 3, 1]}, (4, 3, 2), (3, 2, 4), {}),
+    "slice": (
+        "Slice", {}, (4, 6), (2, 5), {"a": np.array([1, -5]), "b": np.array([3, 99]), "axes": np.array([1, 2])},
+    ),
+    "slice in steps": (
+        "Slice", {}, (7, 6), (3, 2),
+        {"a": np.array([2, 0]), "b": np.array([7, 4]), "axes": np.array([1, 2]), "s": np.array([2, 3])},
+    ),
+    "slice in steps, the last one short": (
+        "Slice", {}, (7,), (3,), {"a": np.array([1]), "b": np.array([7]), "axes": np.array([1]), "s": np.array([2])},
+    ),
     "pad": ("Pad", {}, (2, 3), (3, 6), {"pads": np.array([0, 1, 2, 0, 0, 1])}),
 }  # fmt: skip
 

@@ -140,6 +140,25 @@ CASES = {
         "split_residuals", [node("ReduceMax", "x axes", "a", keepdims=1), node("Add", "x a", "y")],
         {"axes": np.array([1])}, (4,), (4,), ["ReduceMax", "Add"],
     ),
+    "a Split becomes Slices": (
+        "spell_slices",
+        [helper.make_node("Split", ["x", "sizes"], ["a", "b"], name="s", axis=1), node("Concat", "b a", "y", axis=1)],
+        {"sizes": np.array([1, 3])}, (4, 5), (4, 5), ["Slice", "Slice", "Concat"],
+    ),
+    "what nothing reads of a Split goes": (
+        "spell_slices", [helper.make_node("Split", ["x"], ["a", "y"], name="s", axis=-1, num_outputs=2)],
+        {}, (4, 5), (4, 2), ["Slice"],
+    ),
+    "one position is a Slice": (
+        "spell_slices", [node("Gather", "x index", "y", axis=1)], {"index": np.array(-1)}, (4, 5), (5,), ["Slice", "Reshape"],
+    ),
+    "one position that stays an axis is a Slice": (
+        "spell_slices", [node("Gather", "x index", "y", axis=2)], {"index": np.array([2])}, (4, 5), (4, 1), ["Slice"],
+    ),
+    "several positions stay a Gather": (
+        "spell_slices", [node("Gather", "x index", "y", axis=1)], {"index": np.array([2, 0])}, (4, 5), (2, 5), ["Gather"],
+    ),
+    "silu": ("fuse_activations", [node("Sigmoid", "x", "s"), node("Mul", "s x", "y")], {}, (9,), (9,), ["Swish"]),
     "gelu by erf": (
         "fuse_activations",
         [
