@@ -55,7 +55,7 @@ def _base(sums: Behaviour, pools: Behaviour) -> tuple[Entry, ...]:
         Entry(rules.Pass(), (Kind.ACTIVATION,)),
         Entry(sums, (Kind.SUM,)),
         Entry(pools, (Kind.AVERAGE_POOL,)),
-        Entry(rules.Pass(), (Kind.BATCH_NORM,)),
+        Entry(rules.Pass(), (Kind.BATCH_NORM, Kind.LAYER_NORM)),
         *_PRODUCTS,
         *_MOVES,
     )
@@ -173,7 +173,7 @@ def excitation_backprop(
         Entry(sums, (Kind.SUM,)),
         Entry(pools, (Kind.AVERAGE_POOL,)),
         Entry(rules.z_plus(stabilizer, zero_params, share_bias), LINEAR),
-        Entry(rules.Gradient(), (Kind.ACTIVATION, Kind.BATCH_NORM)),
+        Entry(rules.Gradient(), (Kind.ACTIVATION, Kind.BATCH_NORM, Kind.LAYER_NORM)),
         *_PRODUCTS,
         *_MOVES,
     )

@@ -11,6 +11,7 @@ class Kind(StrEnum):
     CONVOLUTION = "convolution"
     DENSE = "dense"
     BATCH_NORM = "batch_norm"
+    LAYER_NORM = "layer_norm"
     ACTIVATION = "activation"
     SUM = "sum"
     AVERAGE_POOL = "average_pool"

@@ -17,6 +17,7 @@ from passes.merge_biases import merge_biases
 from passes.recognise_dense import products_left, recognise_dense
 from passes.spell_attributes import paddings_left, spell_attributes
 from passes.spell_pooling import spell_pooling
+from passes.spell_scales import spell_scales
 from passes.spell_slices import spell_slices
 from passes.split_residuals import additions_left, split_residuals
 from passes.write import to_proto
@@ -59,6 +60,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(recognise_dense, products_left),
     Pass(merge_biases),
     Pass(fuse_activations),
+    Pass(spell_scales),
     Pass(fold_batchnorm, batchnorms_left),
     Pass(spell_pooling),
     Pass(split_residuals, additions_left),

@@ -147,6 +147,8 @@ class Layer:
         """Compute f(xs; w', b') with the parameters modified."""
         if self.op == "BatchNormalization":
             return self._affine(xs[0], w, b)
+        if self.op == "Resize":
+            return self(xs)  # its parameters are sizes
         weight = [modified(p, w) for p in self.parameters[:1]]
         bias = [modified(p, b) for p in self.parameters[1:] if p.numel()]
         return FORWARD[self.op]([*xs, *weight, *bias], self.attributes)

@@ -73,6 +73,20 @@ LINEAR = {
     ),
     "average pool, 1-D": ("AveragePool", {"kernel_shape": [3]}, (4, 9), (4, 7), {}),
     "average pool, 3-D": ("AveragePool", {"kernel_shape": [2] * 3, "strides": [2] * 3}, (2, 4, 4, 4), (2, 2, 2, 2), {}),
+    "resize, linear": (
+        "Resize", {"mode": "linear"}, (2, 4, 5), (2, 8, 11), {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 2, 2.3])},
+    ),
+    "resize, corners aligned": (
+        "Resize", {"mode": "linear", "coordinate_transformation_mode": "align_corners", "axes": [2, 3]},
+        (2, 4, 5), (2, 7, 3), {"r": np.zeros(0, np.float32), "s": np.zeros(0, np.float32), "n": np.array([7, 3])},
+    ),
+    "resize, nearest": (
+        "Resize", {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        (2, 4, 5), (2, 8, 15), {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 2, 3])},
+    ),
+    "resize, 3-D": (
+        "Resize", {"mode": "nearest"}, (2, 2, 3, 2), (2, 4, 3, 6), {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 2, 1, 3])},
+    ),
     "global average pool": ("GlobalAveragePool", {}, (4, 5, 6), (4, 1, 1), {}),
 }  # fmt: skip
 
@@ -86,6 +100,12 @@ MOVING = {
     "hard swish": ("HardSwish", {}, (4, 50), (4, 50), {}),
     "hard sigmoid": ("HardSigmoid", {"alpha": 0.4, "beta": 0.5}, (4, 5), (4, 5), {}),
     "sigmoid": ("Sigmoid", {}, (4, 5), (4, 5), {}),
+    "layer norm": (
+        "LayerNormalization", {"axis": -1, "epsilon": 1e-3}, (4, 6), (4, 6), {"scale": normal(6), "shift": normal(6)},
+    ),
+    "layer norm over several axes, without shift": (
+        "LayerNormalization", {"axis": 2}, (2, 3, 4), (2, 3, 4), {"scale": normal(3, 4)},
+    ),
     "tanh": ("Tanh", {}, (4, 5), (4, 5), {}),
     "softplus": ("Softplus", {}, (4, 5), (4, 5), {}),
     "softsign": ("Softsign", {}, (4, 5), (4, 5), {}),
