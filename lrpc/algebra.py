@@ -190,6 +190,27 @@ class BodyOnly:
 
 
 @dataclass(frozen=True)
+class Uniform:
+    """Every operand of a product gets an equal part of R_out. Source: Achtibat et al. 2024 (AttnLRP)."""
+
+    def __str__(self) -> str:
+        return "uniform"
+
+
+@dataclass(frozen=True)
+class SignalTakesAll:
+    """A product hands its relevance to the operand that is the signal, and none to its gate.
+
+    signal: the operand's index. None stands for the one that the graph tells, and no plan holds it.
+    """
+
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        return "gate" if self.signal is None else f"gate(signal={self.signal})"
+
+
+@dataclass(frozen=True)
 class WinnerTakeAll:
     """A max-pool window gives its relevance to its maximum, to the first one on ties."""
 
@@ -224,5 +245,15 @@ class ReluBetaSmooth:
 
 
 Behaviour = (
-    Rule | Pass | Gradient | Copy | BodyOnly | WinnerTakeAll | ReluDeconvNet | ReluGuidedBackprop | ReluBetaSmooth
+    Rule
+    | Pass
+    | Gradient
+    | Copy
+    | BodyOnly
+    | Uniform
+    | SignalTakesAll
+    | WinnerTakeAll
+    | ReluDeconvNet
+    | ReluGuidedBackprop
+    | ReluBetaSmooth
 )

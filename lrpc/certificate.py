@@ -27,7 +27,9 @@ from lrpc.algebra import (
     Rule,
     Share,
     Side,
+    SignalTakesAll,
     Test,
+    Uniform,
     WinnerTakeAll,
 )
 from lrpc.facts import parameter_signs, signs
@@ -120,7 +122,9 @@ def layer_bound(op: Op, node: gs.Node, rule: Behaviour, inputs: list[Sign]) -> B
             return Bound(op.slope(node))
         case Copy():
             return Bound(float(len(node.inputs)))
-        case Pass() | BodyOnly() | WinnerTakeAll() | ReluDeconvNet() | ReluGuidedBackprop() | ReluBetaSmooth():
+        case Pass() | BodyOnly() | Uniform() | SignalTakesAll() | WinnerTakeAll():
+            return Bound(1.0)
+        case ReluDeconvNet() | ReluGuidedBackprop() | ReluBetaSmooth():
             return Bound(1.0)
         case _:
             assert_never(rule)

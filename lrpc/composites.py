@@ -39,6 +39,10 @@ def _recorded(constructor: Callable[P, Composite]) -> Callable[P, Composite]:
     return build
 
 
+_PRODUCTS = (
+    Entry(rules.gate(), (Kind.GATE,)),
+    Entry(rules.Uniform(), (Kind.PRODUCT,)),
+)
 _MOVES = (
     Entry(rules.WinnerTakeAll(), (Kind.MAX_POOL,)),
     Entry(rules.Gradient(), (Kind.STRUCTURE,)),
@@ -51,7 +55,8 @@ def _base(sums: Behaviour, pools: Behaviour) -> tuple[Entry, ...]:
         Entry(rules.Pass(), (Kind.ACTIVATION,)),
         Entry(sums, (Kind.SUM,)),
         Entry(pools, (Kind.AVERAGE_POOL,)),
-        Entry(rules.Pass(), (Kind.BATCH_NORM,)),
+        Entry(rules.Pass(), (Kind.BATCH_NORM, Kind.LAYER_NORM)),
+        *_PRODUCTS,
         *_MOVES,
     )
 
@@ -168,7 +173,8 @@ def excitation_backprop(
         Entry(sums, (Kind.SUM,)),
         Entry(pools, (Kind.AVERAGE_POOL,)),
         Entry(rules.z_plus(stabilizer, zero_params, share_bias), LINEAR),
-        Entry(rules.Gradient(), (Kind.ACTIVATION, Kind.BATCH_NORM)),
+        Entry(rules.Gradient(), (Kind.ACTIVATION, Kind.BATCH_NORM, Kind.LAYER_NORM)),
+        *_PRODUCTS,
         *_MOVES,
     )
     return Composite("excitation_backprop", entries)

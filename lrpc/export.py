@@ -169,9 +169,10 @@ def _annotated(proto: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
 
 
 def _spell_idle_pools(module: nn.Module, example: torch.Tensor) -> None:
-    """Make adaptive pools that keep their input's size pools with windows of 1.
+    """Make adaptive pools that keep their input's size pools with windows of 1, and others see values in plain order.
 
-    They would be exported as gathers. They stay layers, because an average pool has its own rule.
+    They would be exported as gathers, the others where channels come last in memory. They stay layers, because an
+    average pool has its own rule.
     """
     torch = _torch()
     idle: list[nn.Module] = []
@@ -179,6 +180,8 @@ def _spell_idle_pools(module: nn.Module, example: torch.Tensor) -> None:
     def remember(pool: nn.Module, inputs: Any, output: Any) -> None:
         if inputs[0].shape == output.shape:
             idle.append(pool)
+        elif not inputs[0].is_contiguous():
+            pool.register_forward_pre_hook(lambda pool, inputs: (inputs[0].contiguous(),))
 
     plain = {
         getattr(torch.nn, f"Adaptive{kind}Pool{d}d"): getattr(torch.nn, f"{kind}Pool{d}d")

@@ -23,6 +23,8 @@ from lrpc.algebra import (
     ReluDeconvNet,
     ReluGuidedBackprop,
     Rule,
+    SignalTakesAll,
+    Uniform,
     WinnerTakeAll,
 )
 from lrpc.composite import Composite, Entry, Place
@@ -30,6 +32,7 @@ from lrpc.kinds import LINEAR, Kind
 from lrpc.ops import OPS, LinearOp, Op
 from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
+from passes.gates import gated_signal
 from passes.graph import Graph
 
 Overrides = Sequence[tuple[str, Behaviour]]
@@ -116,16 +119,22 @@ def _row(node: gs.Node, entries: Sequence[tuple[Entry, Place]], composite: Compo
         return Problem(node.name, node.op, _unsupported(node), _OPS_HINT)
     if reason := op.problem(node):
         return Problem(node.name, node.op, reason)
+    kind = op.kind_of(node)
     for entry, place in entries:
-        if entry.matches(node.name, node.op, op.kind, place):
+        if entry.matches(node.name, node.op, kind, place):
             reason = misfit(op, node, entry.rule)
             if reason and entry.is_sweeping:
                 continue
             if reason:
                 return Problem(node.name, node.op, f"{entry.rule} does not fit: {reason}", _RULE_HINT)
             why = f"{entry.why} of {leaves.counted}" if entry.leaf and not entry.origin else entry.why
-            return Row(node.name, node.op, op.kind, entry.rule, why)
-    return Problem(node.name, node.op, f"{composite.name} says nothing about a {op.kind}", _RULE_HINT)
+            return Row(node.name, node.op, kind, _settled(entry.rule, node), why)
+    return Problem(node.name, node.op, f"{composite.name} says nothing about a {kind}", _RULE_HINT)
+
+
+def _settled(rule: Behaviour, node: gs.Node) -> Behaviour:
+    """Name the signal where the graph tells which operand it is."""
+    return SignalTakesAll(gated_signal(node)) if rule == SignalTakesAll() else rule
 
 
 _OPS_HINT = "`lrpc plan --help` lists the rules; the ops that have one are in docs/ops.md."
@@ -193,6 +202,10 @@ def misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:
             return "body_only is for sums"
         case BodyOnly() if body_branch(node) is None:
             return "its branches have equally many layers, so that none is the body"
+        case Uniform() | SignalTakesAll() if op.kind is not Kind.PRODUCT:
+            return f"{rule} is for products of two computed tensors"
+        case SignalTakesAll(None) if gated_signal(node) is None:
+            return "neither operand is known to be a gate of the other; say which is the signal: gate(signal=0)"
         case WinnerTakeAll() if op.kind is not Kind.MAX_POOL:
             return "winner_take_all is for max pools"
         case ReluDeconvNet() | ReluGuidedBackprop() | ReluBetaSmooth() if op.name != "Relu":

@@ -34,8 +34,10 @@ from lrpc.algebra import (
     ReluGuidedBackprop,
     Rule,
     Share,
+    SignalTakesAll,
     Term,
     Test,
+    Uniform,
     WinnerTakeAll,
 )
 from lrpc.rule_arguments import Bound, Epsilon, ZeroParams, at_least_zero, bias_mod, bound, linear_rule, number, values
@@ -53,6 +55,8 @@ __all__ = [
     "ReluDeconvNet",
     "ReluGuidedBackprop",
     "Rule",
+    "SignalTakesAll",
+    "Uniform",
     "WinnerTakeAll",
     "ZeroParams",
     "abs_split",
@@ -63,6 +67,7 @@ __all__ = [
     "gamma",
     "gamma_plain",
     "gamma_symmetric",
+    "gate",
     "lrp_0",
     "norm",
     "pass_",
@@ -251,6 +256,17 @@ def pass_() -> Pass:
     return Pass()
 
 
+def gate(signal: int | None = None) -> SignalTakesAll:
+    """Hand a product's relevance to its signal, the operand 0 or 1; the gate on it gets none.
+
+    R_signal = R, R_gate = 0.   Without `signal` it is the operand that the other one is a gate of (`passes.gates`).
+    Source: Arras et al. 2017 for LSTMs; Achtibat et al. 2024.
+    """
+    if signal not in (None, 0, 1):
+        raise ValueError(f"a product has the operands 0 and 1, signal cannot be {signal!r}")
+    return SignalTakesAll(signal)
+
+
 RULES: dict[str, Callable[..., Behaviour]] = {
     "epsilon": epsilon,
     "lrp_0": lrp_0,
@@ -269,6 +285,8 @@ RULES: dict[str, Callable[..., Behaviour]] = {
     "gradient": Gradient,
     "copy": Copy,
     "body_only": BodyOnly,
+    "uniform": Uniform,
+    "gate": gate,
     "winner_take_all": WinnerTakeAll,
     "relu_deconvnet": ReluDeconvNet,
     "relu_guided_backprop": ReluGuidedBackprop,

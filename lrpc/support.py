@@ -24,6 +24,8 @@ from lrpc.algebra import (
     ReluDeconvNet,
     ReluGuidedBackprop,
     Rule,
+    SignalTakesAll,
+    Uniform,
     WinnerTakeAll,
 )
 from lrpc.ops import OPS, Selection
@@ -76,6 +78,10 @@ def _below(node: gs.Node, index: int, rule: Behaviour, arriving: Support) -> Sup
             if arriving is Support.ANYWHERE:
                 return Support.ANYWHERE
             return Support.POSITIVE if op.clamps(node) else Support.NONZERO
+        case SignalTakesAll(signal) if index != signal:
+            return Support.POSITIVE  # none at all
+        case Uniform() | SignalTakesAll():
+            return min(arriving, Support.NONZERO)  # where a product is not 0, neither is an operand
         case BodyOnly() if index != body_branch(node):
             return Support.POSITIVE  # none at all
         case _:

@@ -24,6 +24,7 @@ _ARITHMETIC: dict[str, Callable[..., np.ndarray]] = {
     "Pow": np.power,
     "Tanh": np.tanh,
     "Erf": _erf,
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "Greater": np.greater,
     "Where": np.where,
     "Softplus": lambda x: np.logaddexp(x, 0.0),
@@ -36,17 +37,19 @@ _SPELLED: dict[str, tuple[str, dict[str, object], Callable[[np.ndarray], np.ndar
         {"approximate": "tanh"},
         lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     ),
+    "Sigmoid": ("Swish", {}, lambda x: x / (1 + np.exp(-x))),
     "Softplus": ("Softplus", {}, lambda x: np.logaddexp(x, 0.0)),
 }
 """By the op that betrays it: what the whole expression is called, and the function it must compute."""
 
 
 def fuse_activations(graph: Graph) -> Graph:
-    """Fuse activations that were exported as arithmetic: both forms of GELU, and torch's Softplus.
+    """Fuse activations that were exported as arithmetic: both forms of GELU, SiLU, and torch's Softplus.
 
-    An expression around an Erf, a Tanh or a Softplus is fused if it computes the activation on a grid
+    An expression around an Erf, a Tanh, a Sigmoid or a Softplus is fused if it computes the activation on a grid
     of points, however its operands are ordered, and if nothing outside reads its inner values.
-    Gives: one Gelu or Softplus under the name of the layer that the expression was.  Keeps: everything else.
+    Gives: one Gelu, Swish (which is SiLU) or Softplus under the name of the layer that the expression was.
+    Keeps: everything else.
     """
     return edited(graph, _fuse)
 

@@ -17,6 +17,8 @@ from passes.merge_biases import merge_biases
 from passes.recognise_dense import products_left, recognise_dense
 from passes.spell_attributes import paddings_left, spell_attributes
 from passes.spell_pooling import spell_pooling
+from passes.spell_scales import spell_scales
+from passes.spell_slices import spell_slices
 from passes.split_residuals import additions_left, split_residuals
 from passes.write import to_proto
 
@@ -54,9 +56,11 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(fold_constants),
     Pass(drop_noops),
     Pass(spell_attributes, paddings_left),
+    Pass(spell_slices),
     Pass(recognise_dense, products_left),
     Pass(merge_biases),
     Pass(fuse_activations),
+    Pass(spell_scales),
     Pass(fold_batchnorm, batchnorms_left),
     Pass(spell_pooling),
     Pass(split_residuals, additions_left),

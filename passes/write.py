@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx
@@ -15,7 +15,8 @@ from passes.graph import Graph, Module
 IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 """The ir_version that each opset was released with; runtimes of that age read nothing newer."""
 
-_GELU_OPSET = 20
+_SINCE = {"Gelu": 20, "Swish": 24}
+"""Activations that are spelled as arithmetic at an opset that does not have them yet."""
 
 
 def to_proto(graph: Graph, notes: Mapping[str, Mapping[str, str]] | None = None) -> onnx.ModelProto:
@@ -50,16 +51,17 @@ def _description(layer: str, module: Module) -> dict[str, str]:
 
 
 def _spelled_out(graph: Graph) -> Graph:
-    """Spell Gelu as arithmetic where the opset does not have it yet."""
-    if graph.opset >= _GELU_OPSET or not any(node.op == "Gelu" for node in graph.nodes):
+    """Spell an activation as arithmetic where the opset does not have it yet."""
+    late = {op for op, opset in _SINCE.items() if graph.opset < opset}
+    if not any(node.op in late for node in graph.nodes):
         return graph
     copy = graph.copy()
-    copy.body.nodes = [part for node in copy.nodes for part in (_gelu(node) if node.op == "Gelu" else [node])]
+    copy.body.nodes = [part for node in copy.nodes for part in (_spelled(node) if node.op in late else [node])]
     return copy
 
 
-def _gelu(node: gs.Node) -> list[gs.Node]:
-    """x * (1 + erf(x / sqrt(2))) / 2, or x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2."""
+def _spelled(node: gs.Node) -> list[gs.Node]:
+    """Return x times what the activation multiplies x by."""
     x, y = node.inputs[0], node.outputs[0]
     made: list[gs.Node] = []
 
@@ -72,12 +74,17 @@ def _gelu(node: gs.Node) -> list[gs.Node]:
         made.append(gs.Node(op, name, {}, inputs, [gs.Variable(name, x.dtype, x.shape)]))
         return made[-1].outputs[0]
 
+    factor = step("Sigmoid", "sigmoid", x) if node.op == "Swish" else _gelu_factor(node, x, step)
+    node.inputs.clear()
+    node.outputs.clear()
+    return [*made, gs.Node("Mul", node.name, {}, [x, factor], [y])]
+
+
+def _gelu_factor(node: gs.Node, x: gs.Tensor, step: Callable[..., gs.Tensor]) -> gs.Tensor:
+    """(1 + erf(x / sqrt(2))) / 2, or (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2."""
     if node.attrs.get("approximate", "none") == "tanh":
         cubic = step("Mul", "cubic", step("Mul", "cube", step("Mul", "square", x, x), x), 0.044715)
         inner = step("Tanh", "tanh", step("Mul", "scaled", step("Add", "sum", x, cubic), math.sqrt(2 / math.pi)))
     else:
         inner = step("Erf", "erf", step("Mul", "scaled", x, math.sqrt(0.5)))
-    half = step("Mul", "half", step("Add", "shifted", inner, 1.0), 0.5)
-    node.inputs.clear()
-    node.outputs.clear()
-    return [*made, gs.Node("Mul", node.name, {}, [x, half], [y])]
+    return step("Mul", "half", step("Add", "shifted", inner, 1.0), 0.5)

@@ -17,6 +17,8 @@ from lrpc.algebra import (
     ReluDeconvNet,
     ReluGuidedBackprop,
     Rule,
+    SignalTakesAll,
+    Uniform,
     WinnerTakeAll,
 )
 from lrpc.emitter import Emitter
@@ -24,6 +26,7 @@ from lrpc.lower.linear import lower_rule
 from lrpc.lower.relevance import Relevance, plain
 from lrpc.lower.simplified import lower_simplified
 from lrpc.ops import OPS, LinearOp
+from lrpc.ops.product import Product
 from lrpc.ops.structure import Identity, Sum
 from lrpc.plan import Plan
 
@@ -103,6 +106,13 @@ def _moved(emit: Emitter, node: gs.Node, rule: Behaviour, relevance: gs.Tensor) 
         case BodyOnly():
             assert isinstance(op, Sum)
             return op.to_body(emit, node, relevance)
+        case Uniform():
+            assert isinstance(op, Product)
+            return op.shared_out(emit, node, relevance)
+        case SignalTakesAll(signal):
+            assert isinstance(op, Product)
+            assert signal is not None
+            return op.to_signal(emit, node, relevance, signal)
         case ReluDeconvNet():
             return [emit.op("Relu", [relevance], "relevance")]
         case ReluGuidedBackprop():

@@ -7,9 +7,12 @@ from lrpc.ops.activation import ACTIVATIONS
 from lrpc.ops.batch_norm import BatchNorm
 from lrpc.ops.convolution import Convolution, TransposedConvolution
 from lrpc.ops.dense import Dense
+from lrpc.ops.layer_norm import LayerNorm
 from lrpc.ops.op import LinearOp, Op, Selection
 from lrpc.ops.pool import AveragePool, GlobalAveragePool, MaxPool
-from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Sum, Transpose
+from lrpc.ops.product import Product
+from lrpc.ops.resize import Resize
+from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Slice, Sum, Transpose
 
 __all__ = ["OPS", "LinearOp", "Op", "Selection"]
 
@@ -18,9 +21,12 @@ _TABLE: tuple[Op, ...] = (
     TransposedConvolution("ConvTranspose", Kind.CONVOLUTION),
     Dense("Gemm", Kind.DENSE),
     BatchNorm("BatchNormalization", Kind.BATCH_NORM, elementwise=True),
+    LayerNorm("LayerNormalization", Kind.LAYER_NORM, elementwise=True),
     Sum("Sum", Kind.SUM),
+    Product("Mul", Kind.PRODUCT),
     AveragePool("AveragePool", Kind.AVERAGE_POOL),
     GlobalAveragePool("GlobalAveragePool", Kind.AVERAGE_POOL),
+    Resize("Resize", Kind.AVERAGE_POOL),
     MaxPool("MaxPool", Kind.MAX_POOL),
     *ACTIVATIONS,
     Identity("Identity", Kind.STRUCTURE, elementwise=True),
@@ -31,6 +37,7 @@ _TABLE: tuple[Op, ...] = (
     Reshape("Unsqueeze", Kind.STRUCTURE),
     Transpose("Transpose", Kind.STRUCTURE),
     Concat("Concat", Kind.STRUCTURE),
+    Slice("Slice", Kind.STRUCTURE),
     Pad("Pad", Kind.STRUCTURE),
 )
 

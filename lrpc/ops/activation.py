@@ -163,6 +163,12 @@ def _hard_swish(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tens
     return f("Add", "slope", f("Mul", "bend", _inside(f, x, -3.0, 3.0), ramp), f("Greater", "linear", x, 3.0))
 
 
+def _swish(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
+    """s + y (1 - s), with s = sigmoid(x) and y = x s."""
+    s = f("Sigmoid", "sigmoid", x)
+    return f("Add", "slope", s, f("Mul", "bend", y, f("Sub", "rest", 1.0, s)))
+
+
 def _gelu(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
     tanh = node.attrs.get("approximate", "none") == "tanh"
     return _gelu_tanh(f, x) if tanh else _gelu_erf(f, x)
@@ -197,6 +203,7 @@ _DERIVATIVES: dict[str, Derivative] = {
     "Celu": _celu,
     "Selu": _selu,
     "Gelu": _gelu,
+    "Swish": _swish,
     "HardSwish": _hard_swish,
     "HardSigmoid": _hard_sigmoid,
     "Sigmoid": _sigmoid,
@@ -212,6 +219,7 @@ _STEEPEST: dict[str, Callable[[gs.Node], float]] = {
     "Elu": lambda node: max(1.0, abs(_number(node, "alpha", 1.0))),
     "Selu": lambda node: _number(node, "gamma", 1.0507010) * max(1.0, _number(node, "alpha", 1.6732632)),
     "Gelu": lambda node: 1.13,
+    "Swish": lambda node: 1.1,
     "HardSwish": lambda node: 1.5,
     "HardSigmoid": lambda node: abs(_number(node, "alpha", 0.2)),
     "Sigmoid": lambda node: 0.25,

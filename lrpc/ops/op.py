@@ -31,6 +31,10 @@ class Op:
     kind: Kind
     elementwise: bool = False
 
+    def kind_of(self, node: gs.Node) -> Kind:
+        """Return what sort of layer a node is, where its place in the graph decides."""
+        return self.kind
+
     def problem(self, node: gs.Node) -> str:
         """Return why relevance cannot be propagated through this node, "" if it can."""
         if any(static_shape(t) is None for t in (*self.data(node), node.outputs[0])):

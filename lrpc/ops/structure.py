@@ -104,6 +104,43 @@ class Concat(Selection):
 
 
 @dataclass(frozen=True)
+class Slice(Selection):
+    """Slice with constant bounds: what was left out gets nothing."""
+
+    def problem(self, node: gs.Node) -> str:
+        if len(node.inputs) < 5 or any(constant(tensor) is None for tensor in node.inputs[1:]):
+            return "it takes a part along a dynamic axis, or from a computed position"
+        if any(step < 1 for step in node.inputs[4].values):
+            return "it steps backwards"
+        return super().problem(node)
+
+    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+        shape = [-1 if size is None else size for size in static_shape(node.outputs[0]) or ()]
+        before, behind = [0] * len(shape), [0] * len(shape)
+        for start, _, axis, step in zip(*(tensor.values.tolist() for tensor in node.inputs[1:5]), strict=True):
+            left = int(node.inputs[0].shape[axis]) - start
+            if step > 1:
+                relevance = _spaced(emit, relevance, shape, axis, step, left)
+            before[axis], behind[axis] = start, left - shape[axis]
+        return [emit.op("Pad", [relevance, emit.constant([*before, *behind], "padded/pads", np.int64)], "padded")]
+
+
+def _spaced(emit: Emitter, value: gs.Tensor, shape: list[int], axis: int, step: int, most: int) -> gs.Tensor:
+    """Emit zeros between and behind the values along an axis, `most` of all at most; update its shape."""
+    name = f"spaced{axis}"
+    pads = [0] * 2 * (len(shape) + 1)
+    pads[len(shape) + 1 + axis + 1] = step - 1
+    column = emit.op("Unsqueeze", [value, emit.constant([axis + 1], f"{name}/axis", np.int64)], f"{name}/column")
+    wide = emit.op("Pad", [column, emit.constant(pads, f"{name}/pads", np.int64)], f"{name}/wide")
+    shape[axis] *= step
+    joined = emit.op("Reshape", [wide, emit.constant(shape, f"{name}/shape", np.int64)], name)
+    if shape[axis] <= most:
+        return joined
+    shape[axis] = most
+    return crop(emit, joined, [0], [most], f"{name}/cropped", first_axis=axis)
+
+
+@dataclass(frozen=True)
 class Pad(Selection):
     """Pad with a constant: relevance of the padding is dropped."""
 

@@ -183,6 +183,54 @@ def _transpose(inputs: list[Tensor], a: Attributes) -> Tensor:
     return inputs[0].permute(list(a.get("perm", range(inputs[0].ndim)[::-1])))
 
 
+def _layer_norm(inputs: list[Tensor], a: Attributes) -> Tensor:
+    x, scale, *shift = inputs
+    axes = tuple(range(a.get("axis", -1) % x.ndim, x.ndim))
+    centred = x - x.mean(dim=axes, keepdim=True)
+    normal = centred / torch.sqrt((centred**2).mean(dim=axes, keepdim=True) + a.get("epsilon", 1e-5))
+    return normal * scale + shift[0] if shift and shift[0].numel() else normal * scale
+
+
+def _resize(inputs: list[Tensor], a: Attributes) -> Tensor:
+    """One axis after the other: pick the nearest value, or blend the two around."""
+    x, scales, sizes = inputs[0], *(*inputs[2:], None, None)[:2]
+    given = sizes if scales is None or not scales.numel() else scales
+    assert given is not None
+    for axis, number in zip(a.get("axes", range(x.ndim)), given.tolist(), strict=True):
+        size = x.shape[axis]
+        count = int(number) if given is sizes else math.floor(size * number)
+        if axis % x.ndim == 0 or (count == size and number in (1, size)):
+            continue
+        x = _resized(x, axis, count, count / size if given is sizes else number, a)
+    return x
+
+
+def _resized(x: Tensor, axis: int, count: int, scale: float, a: Attributes) -> Tensor:
+    size, index = x.shape[axis], torch.arange(count, dtype=x.dtype)
+    where = a.get("coordinate_transformation_mode", "half_pixel")
+    place = {
+        "align_corners": index * (size - 1) / max(count - 1, 1),
+        "asymmetric": index / scale,
+        "pytorch_half_pixel": (index + 0.5) / scale - 0.5 if count > 1 else index * 0,
+    }.get(where, (index + 0.5) / scale - 0.5)
+    if a.get("mode", "nearest") == "nearest":
+        rounding = {"floor": torch.floor, "ceil": torch.ceil, "round_prefer_ceil": lambda v: torch.floor(v + 0.5)}
+        nearest = rounding.get(a.get("nearest_mode", ""), lambda v: torch.ceil(v - 0.5))(place)
+        return x.index_select(axis, nearest.long().clamp(0, size - 1))
+    place = place.clamp(0, size - 1)
+    low = place.floor().long()
+    part = (place - low).to(x).reshape(-1, *[1] * (x.ndim - 1 - axis % x.ndim))
+    high = (low + 1).clamp(max=size - 1)
+    return x.index_select(axis, low) * (1 - part) + x.index_select(axis, high) * part
+
+
+def _slice(inputs: list[Tensor], a: Attributes) -> Tensor:
+    x, *bounds = inputs
+    for start, end, axis, step in zip(*(bound.tolist() for bound in bounds), strict=True):
+        x = x.index_select(axis, torch.arange(start, min(end, x.shape[axis]), step))
+    return x
+
+
 def _pad(inputs: list[Tensor], a: Attributes) -> Tensor:
     value = float(inputs[2]) if len(inputs) > 2 and inputs[2].numel() else 0.0
     return F.pad(inputs[0], _torch_pads([int(p) for p in inputs[1]]), value=value)
@@ -193,6 +241,7 @@ FORWARD: dict[str, Forward] = {
     "ConvTranspose": _conv_transpose,
     "Gemm": _gemm,
     "BatchNormalization": _batch_norm,
+    "Mul": lambda inputs, a: inputs[0] * inputs[1],
     "Sum": lambda inputs, a: sum(inputs[1:], inputs[0]),
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
@@ -204,6 +253,7 @@ FORWARD: dict[str, Forward] = {
     "Celu": lambda inputs, a: F.celu(inputs[0], a.get("alpha", 1.0)),
     "Selu": _selu,
     "Gelu": _gelu,
+    "Swish": lambda inputs, a: inputs[0] * torch.sigmoid(inputs[0]),
     "HardSwish": lambda inputs, a: F.hardswish(inputs[0]),
     "HardSigmoid": _hard_sigmoid,
     "Sigmoid": lambda inputs, a: torch.sigmoid(inputs[0]),
@@ -219,8 +269,11 @@ FORWARD: dict[str, Forward] = {
     "Unsqueeze": _unsqueeze,
     "Transpose": _transpose,
     "Concat": lambda inputs, a: torch.cat(inputs, dim=a["axis"]),
+    "LayerNormalization": _layer_norm,
+    "Resize": _resize,
+    "Slice": _slice,
     "Pad": _pad,
 }
 
-MULTIPLE = {"Sum", "Concat"}
+MULTIPLE = {"Sum", "Concat", "Mul"}
 """Ops all of whose inputs carry relevance; of every other op it is the first."""

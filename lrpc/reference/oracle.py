@@ -35,9 +35,11 @@ from lrpc.algebra import (
     Scaled,
     Share,
     Side,
+    SignalTakesAll,
     Square,
     Term,
     Test,
+    Uniform,
     WinnerTakeAll,
     Zero,
 )
@@ -145,6 +147,8 @@ class Layer:
         """Compute f(xs; w', b') with the parameters modified."""
         if self.op == "BatchNormalization":
             return self._affine(xs[0], w, b)
+        if self.op == "Resize":
+            return self(xs)  # its parameters are sizes
         weight = [modified(p, w) for p in self.parameters[:1]]
         bias = [modified(p, b) for p in self.parameters[1:] if p.numel()]
         return FORWARD[self.op]([*xs, *weight, *bias], self.attributes)
@@ -170,6 +174,10 @@ def explain_layer(layer: Layer, rule: Behaviour, xs: list[Tensor], relevance: Te
             return [relevance for _ in xs]
         case BodyOnly():
             return [relevance if i == layer.body else torch.zeros_like(relevance) for i in range(len(xs))]
+        case Uniform():
+            return [unbroadcast(relevance / len(xs), x) for x in xs]
+        case SignalTakesAll(signal):
+            return [unbroadcast(relevance, x) if i == signal else torch.zeros_like(x) for i, x in enumerate(xs)]
         case ReluDeconvNet():
             return [relevance.clamp(min=0)]
         case ReluGuidedBackprop():
@@ -216,6 +224,11 @@ def bias_parts(layer: Layer, share: Share, xs: list[Tensor], s: Tensor) -> list[
         count = layer.linear(ones, Fill(1.0), Zero())
     portion = quotient(bias * s, count.detach())
     return list(torch.autograd.grad(count, ones, portion))
+
+
+def unbroadcast(relevance: Tensor, x: Tensor) -> Tensor:
+    """Add up what arrives at all the copies of a value that broadcasting made."""
+    return relevance.sum_to_size(x.shape)
 
 
 def vector_jacobian(layer: Layer, xs: list[Tensor], relevance: Tensor) -> list[Tensor]:

@@ -73,6 +73,20 @@ LINEAR = {
     ),
     "average pool, 1-D": ("AveragePool", {"kernel_shape": [3]}, (4, 9), (4, 7), {}),
     "average pool, 3-D": ("AveragePool", {"kernel_shape": [2] * 3, "strides": [2] * 3}, (2, 4, 4, 4), (2, 2, 2, 2), {}),
+    "resize, linear": (
+        "Resize", {"mode": "linear"}, (2, 4, 5), (2, 8, 11), {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 2, 2.3])},
+    ),
+    "resize, corners aligned": (
+        "Resize", {"mode": "linear", "coordinate_transformation_mode": "align_corners", "axes": [2, 3]},
+        (2, 4, 5), (2, 7, 3), {"r": np.zeros(0, np.float32), "s": np.zeros(0, np.float32), "n": np.array([7, 3])},
+    ),
+    "resize, nearest": (
+        "Resize", {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        (2, 4, 5), (2, 8, 15), {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 2, 3])},
+    ),
+    "resize, 3-D": (
+        "Resize", {"mode": "nearest"}, (2, 2, 3, 2), (2, 4, 3, 6), {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 2, 1, 3])},
+    ),
     "global average pool": ("GlobalAveragePool", {}, (4, 5, 6), (4, 1, 1), {}),
 }  # fmt: skip
 
@@ -86,6 +100,12 @@ MOVING = {
     "hard swish": ("HardSwish", {}, (4, 50), (4, 50), {}),
     "hard sigmoid": ("HardSigmoid", {"alpha": 0.4, "beta": 0.5}, (4, 5), (4, 5), {}),
     "sigmoid": ("Sigmoid", {}, (4, 5), (4, 5), {}),
+    "layer norm": (
+        "LayerNormalization", {"axis": -1, "epsilon": 1e-3}, (4, 6), (4, 6), {"scale": normal(6), "shift": normal(6)},
+    ),
+    "layer norm over several axes, without shift": (
+        "LayerNormalization", {"axis": 2}, (2, 3, 4), (2, 3, 4), {"scale": normal(3, 4)},
+    ),
     "tanh": ("Tanh", {}, (4, 5), (4, 5), {}),
     "softplus": ("Softplus", {}, (4, 5), (4, 5), {}),
     "softsign": ("Softsign", {}, (4, 5), (4, 5), {}),
@@ -104,12 +124,22 @@ MOVING = {
     "squeeze": ("Squeeze", {}, (4, 1, 3), (4, 3), {"axes": np.array([2])}),
     "unsqueeze": ("Unsqueeze", {}, (4, 3), (4, 1, 3), {"axes": np.array([2])}),
     "transpose": ("Transpose", {"perm": [0, 2, 3, 1]}, (4, 3, 2), (3, 2, 4), {}),
+    "slice": (
+        "Slice", {}, (4, 6), (2, 5), {"a": np.array([1, -5]), "b": np.array([3, 99]), "axes": np.array([1, 2])},
+    ),
+    "slice in steps": (
+        "Slice", {}, (7, 6), (3, 2),
+        {"a": np.array([2, 0]), "b": np.array([7, 4]), "axes": np.array([1, 2]), "s": np.array([2, 3])},
+    ),
+    "slice in steps, the last one short": (
+        "Slice", {}, (7,), (3,), {"a": np.array([1]), "b": np.array([7]), "axes": np.array([1]), "s": np.array([2])},
+    ),
     "pad": ("Pad", {}, (2, 3), (3, 6), {"pads": np.array([0, 1, 2, 0, 0, 1])}),
 }  # fmt: skip
 
 
 def plan_of(op, attributes, shape, result, constants, rule) -> Plan:
-    """A plan for one node; Gelu, Identity and Dropout, which no file holds for long, are tested in nets."""
+    """A plan for one node; Gelu, Swish, Identity and Dropout, which no file holds for long, are tested in nets."""
     node = helper.make_node(op, ["x", *constants], ["y"], name="layer", **attributes)
     proto = model([node], constants, {"x": ["batch", *shape]}, {"y": ["batch", *result]})
     return lrpc.plan_model(proto, composite=Composite("test", (Entry(rule),)))
@@ -193,7 +223,7 @@ def test_z_box_takes_bounds_per_channel():
 
 def test_every_op_in_the_table_has_a_case():
     tested = {case[0] for case in (LINEAR | MOVING).values()}
-    assert set(OPS) - tested == {"Gelu", "Sum", "Concat", "Identity", "Dropout"}
+    assert set(OPS) - tested == {"Gelu", "Swish", "Sum", "Mul", "Concat", "Identity", "Dropout"}
 
 
 def test_max_pool_gives_ties_to_the_first_and_overlaps_add_up():

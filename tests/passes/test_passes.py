@@ -140,6 +140,36 @@ CASES = {
         "split_residuals", [node("ReduceMax", "x axes", "a", keepdims=1), node("Add", "x a", "y")],
         {"axes": np.array([1])}, (4,), (4,), ["ReduceMax", "Add"],
     ),
+    "a Split becomes Slices": (
+        "spell_slices",
+        [helper.make_node("Split", ["x", "sizes"], ["a", "b"], name="s", axis=1), node("Concat", "b a", "y", axis=1)],
+        {"sizes": np.array([1, 3])}, (4, 5), (4, 5), ["Slice", "Slice", "Concat"],
+    ),
+    "what nothing reads of a Split goes": (
+        "spell_slices", [helper.make_node("Split", ["x"], ["a", "y"], name="s", axis=-1, num_outputs=2)],
+        {}, (4, 5), (4, 2), ["Slice"],
+    ),
+    "one position is a Slice": (
+        "spell_slices", [node("Gather", "x index", "y", axis=1)], {"index": np.array(-1)}, (4, 5), (5,), ["Slice", "Reshape"],
+    ),
+    "one position that stays an axis is a Slice": (
+        "spell_slices", [node("Gather", "x index", "y", axis=2)], {"index": np.array([2])}, (4, 5), (4, 1), ["Slice"],
+    ),
+    "several positions stay a Gather": (
+        "spell_slices", [node("Gather", "x index", "y", axis=1)], {"index": np.array([2, 0])}, (4, 5), (2, 5), ["Gather"],
+    ),
+    "silu": ("fuse_activations", [node("Sigmoid", "x", "s"), node("Mul", "s x", "y")], {}, (9,), (9,), ["Swish"]),
+    "a scale per channel is a BatchNormalization": (
+        "spell_scales", [node("Mul", "x c", "y")], {"c": np.arange(1, 5, dtype=np.float32).reshape(4, 1, 1)},
+        (4, 5, 5), (4, 5, 5), ["BatchNormalization"],
+    ),
+    "arithmetic with one number is BatchNormalization": (
+        "spell_scales", [node("Div", "x c", "a"), node("Sub", "a c", "b"), node("Add", "b c", "y")],
+        {"c": np.float32(2.5)}, (4, 5), (4, 5), ["BatchNormalization"] * 3,
+    ),
+    "a scale per position stays": (
+        "spell_scales", [node("Mul", "x c", "y")], {"c": np.arange(1, 6, dtype=np.float32)}, (4, 5), (4, 5), ["Mul"],
+    ),
     "gelu by erf": (
         "fuse_activations",
         [
@@ -384,7 +414,7 @@ def test_what_one_pass_makes_possible_for_an_earlier_one_is_done_too():
     canonical = canonize(graph, report=lines.append, check=True)
     assert [n.op for n in canonical.nodes] == ["Conv"]
     assert canonize(canonical) is canonical
-    assert lines[-1] == "merge_biases      2 -> 1 nodes"
+    assert lines[-1] == "fold_batchnorm    2 -> 1 nodes"
     x = normal(2, 4, 3, 3)
     np.testing.assert_allclose(run(canonical, x)[0], run(graph, x)[0], rtol=1e-4, atol=1e-5)
 

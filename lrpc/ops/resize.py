@@ -1,0 +1,112 @@
+"""Resize: every output is a weighted mean of inputs, the same along each axis, whatever the image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from lrpc.emitter import Emitter
+from lrpc.ops.op import LinearOp, dynamic_size
+from lrpc.sign import Sign
+from passes.graph import constant, static_shape
+
+_ROUND = {
+    "round_prefer_floor": lambda v: math.ceil(v - 0.5),
+    "round_prefer_ceil": lambda v: math.floor(v + 0.5),
+    "floor": math.floor,
+    "ceil": math.ceil,
+}
+_PLACES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+
+
+@dataclass(frozen=True)
+class Resize(LinearOp):
+    """Nearest and linear resizing by fixed factors: a constant matrix along each axis, and its transpose back."""
+
+    parametric: bool = False
+
+    def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
+        return inputs[0]
+
+    def slope(self, node: gs.Node) -> float:
+        return 1.0  # along each axis the weights of an output add up to 1
+
+    def problem(self, node: gs.Node) -> str:
+        if reason := super().problem(node) or dynamic_size(node):
+            return reason
+        mode, where = node.attrs.get("mode", "nearest"), node.attrs.get("coordinate_transformation_mode", "half_pixel")
+        if mode not in ("nearest", "linear") or where not in _PLACES or node.attrs.get("antialias", 0):
+            return f"only nearest and linear resizing without antialiasing is supported, not {mode} by {where}"
+        if any(constant(tensor) is None for tensor in node.inputs[1:] if not tensor.is_empty()):
+            return "its size is computed from the input, not a constant"
+        if node.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+            return "keeping the aspect ratio is not supported"
+        if None in (static_shape(node.outputs[0]) or (None,))[1:]:
+            return "the size of its output is dynamic; give the model a fixed input size"
+        return ""
+
+    def forward(
+        self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
+    ) -> gs.Tensor:
+        sizes = [gs.Variable.empty() if t.is_empty() else emit.read(t) for t in node.inputs[1:]]
+        return emit.op("Resize", [*xs, *sizes], "z", **node.attrs)
+
+    def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
+        rank = len(node.inputs[0].shape)
+        axes = [axis for axis in range(1, rank) if node.inputs[0].shape[axis] != node.outputs[0].shape[axis]]
+        for axis in axes:
+            matrix = emit.constant(_matrix(node, axis), f"transpose/matrix{axis}")
+            s = _along(emit, s, matrix, axis, rank)
+        return [s]
+
+
+def _along(emit: Emitter, s: gs.Tensor, matrix: gs.Tensor, axis: int, rank: int) -> gs.Tensor:
+    """Multiply along an axis by a matrix (size before, size after); the axis is the last one meanwhile."""
+    order = list(range(rank))
+    order[axis], order[-1] = order[-1], order[axis]
+    if axis != rank - 1:
+        s = emit.op("Transpose", [s], f"transpose/last{axis}", perm=order)
+    s = emit.op("MatMul", [s, matrix], f"transpose/{axis}")
+    return s if axis == rank - 1 else emit.op("Transpose", [s], f"transpose/back{axis}", perm=order)
+
+
+def _matrix(node: gs.Node, axis: int) -> np.ndarray:
+    """Return which input each output along an axis is made of: (outputs, inputs), rows that add up to 1."""
+    inputs, outputs = int(node.inputs[0].shape[axis]), int(node.outputs[0].shape[axis])
+    matrix = np.zeros((outputs, inputs))
+    for index in range(outputs):
+        place = _place(node, index, inputs, outputs, _scale(node, axis, inputs, outputs))
+        if node.attrs.get("mode", "nearest") == "nearest":
+            nearest = _ROUND[node.attrs.get("nearest_mode", "round_prefer_floor")](place)
+            matrix[index, min(max(nearest, 0), inputs - 1)] = 1.0
+        else:
+            low = math.floor(place)
+            for tap, weight in ((low, low + 1 - place), (low + 1, place - low)):
+                matrix[index, min(max(tap, 0), inputs - 1)] += weight
+    return matrix
+
+
+def _scale(node: gs.Node, axis: int, inputs: int, outputs: int) -> float:
+    scales = node.inputs[2] if len(node.inputs) > 2 else None
+    if scales is None or scales.is_empty() or not scales.values.size:
+        return outputs / inputs
+    rank = len(node.inputs[0].shape)
+    axes = [int(a) % rank for a in node.attrs.get("axes", range(rank))]
+    return float(scales.values[axes.index(axis)])
+
+
+def _place(node: gs.Node, index: int, inputs: int, outputs: int, scale: float) -> float:
+    """Return where an output lies among the inputs."""
+    match node.attrs.get("coordinate_transformation_mode", "half_pixel"):
+        case "align_corners":
+            return index * (inputs - 1) / (outputs - 1) if outputs > 1 else 0.0
+        case "asymmetric":
+            return index / scale
+        case "pytorch_half_pixel" if outputs == 1:
+            return 0.0
+        case _:
+            return (index + 0.5) / scale - 0.5
