@@ -15,8 +15,11 @@ from passes.graph import Graph, Module
 IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 """The ir_version that each opset was released with; runtimes of that age read nothing newer."""
 
-_SINCE = {"Gelu": 20, "Swish": 24}
-"""Activations that are spelled as arithmetic at an opset that does not have them yet."""
+_SINCE = {"Gelu": 20, "Swish": 1_000}
+"""The opset from which an activation is written as itself, not as arithmetic.
+
+ONNX has Swish since 24, but ONNX Runtime no kernel for it yet.
+"""
 
 
 def to_proto(graph: Graph, notes: Mapping[str, Mapping[str, str]] | None = None) -> onnx.ModelProto:

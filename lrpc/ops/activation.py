@@ -50,6 +50,8 @@ class Activation(Op):
     def problem(self, node: gs.Node) -> str:
         if any(constant(tensor) is None for tensor in node.inputs[1:] if not tensor.is_empty()):
             return "its parameters are computed from the input, not constants"
+        if self.name == "Swish" and _number(node, "alpha", 1.0) != 1.0:
+            return "its alpha is not 1"
         return super().problem(node)
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
