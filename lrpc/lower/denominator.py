@@ -26,11 +26,7 @@ def denominator(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
     if side is Side.EITHER:
         d = _total(terms, [terms.output(i) for i in range(len(terms.share.terms))])
         by_arithmetic = plain and stabilizer.signed and not stabilizer.clip
-        return (
-            either_side(emit, d, stabilizer, terms.rank)
-            if by_arithmetic
-            else stabilize(emit, d, stabilizer, terms.rank)
-        )
+        return (either_side if by_arithmetic else stabilize)(emit, d, stabilizer, terms.rank)
     carrier = _carrier(terms) if plain and not stabilizer.clip else None
     return _sided(terms, stabilizer) if carrier is None else _carried(terms, stabilizer, carrier)
 

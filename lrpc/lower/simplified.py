@@ -24,10 +24,9 @@ def lower_simplified(emit: Emitter, op: LinearOp, node: gs.Node, rule: Rule, arr
     handed: list[list[Relevance]] = [[] for _ in op.data(node)]
     for index, share in enumerate(rule.shares):
         with emit.scope(f"share{index}" if len(rule.shares) > 1 else ""):
-            for branch, parts in zip(
-                handed, _Lowered(Terms(emit, op, node, share), rule, arriving).lower(), strict=True
-            ):
-                branch += parts
+            lowered = _Lowered(Terms(emit, op, node, share), rule, arriving).lower()
+        for branch, parts in zip(handed, lowered, strict=True):
+            branch += parts
     return [_gathered(emit, parts, f":{i}" if i else "") for i, parts in enumerate(handed)]
 
 

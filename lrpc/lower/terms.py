@@ -74,6 +74,5 @@ class Terms:
     def _shifted(self, bias: gs.Tensor | None, shift: gs.Tensor) -> gs.Tensor:
         if bias is not None:
             return self.emit.op("Add", [bias, shift], "b/shifted")
-        return self.emit.op(
-            "Expand", [shift, self.emit.constant([self.op.outputs(self.node)], "b/shape", np.int64)], "b/shifted"
-        )
+        count = self.emit.constant([self.op.outputs(self.node)], "b/shape", np.int64)
+        return self.emit.op("Expand", [shift, count], "b/shifted")
