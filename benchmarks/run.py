@@ -11,6 +11,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from benchmarks.records import FOLDER, store
 from lrpc.composite import Composite
 from lrpc.export import export, load_torch
 from lrpc.inspect.bench import LEVELS, Case, Setting, bench
+from lrpc.inspect.bench_result import Bench
 from lrpc.inspect.contestants import PROVIDERS, Machine, Torch
 from lrpc.inspect.machine import cores
 
@@ -40,7 +42,9 @@ def main() -> None:
             options.profile,
         )
         with tempfile.TemporaryDirectory() as folder:
-            print(f"wrote {_measured(model, options.composites, setting, Path(folder), options.output)}", flush=True)
+            found, content = _measured(model, options.composites, setting, Path(folder))
+        wrote = store("explain", found.machine, options.title or model, content, options.output)
+        print(f"wrote {wrote}", flush=True)
 
 
 def _options() -> argparse.Namespace:
@@ -60,11 +64,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--provider", choices=list(PROVIDERS), default="cpu")
     parser.add_argument("--memory", action="store_true", help="peak memory too")
     parser.add_argument("--profile", action="store_true", help="where the time goes too, by op")
+    parser.add_argument("--title", help="what the run is called, where one model has several: 'resnet50, batch 16'")
     parser.add_argument("--output", type=Path, default=FOLDER)
     return parser.parse_args()
 
 
-def _measured(name: str, chosen: list[str], setting: Setting, folder: Path, output: Path) -> Path:
+def _measured(name: str, chosen: list[str], setting: Setting, folder: Path) -> tuple[Bench, dict[str, Any]]:
     loaded = load_torch(f"torchvision:{name}")
     model = export(loaded, folder / f"{name}.onnx")
     assert loaded.spec is not None
@@ -73,7 +78,7 @@ def _measured(name: str, chosen: list[str], setting: Setting, folder: Path, outp
     content = json.loads(found.to_json())
     if setting.machine.provider != "cpu":
         content["parity"] = {composite.name: _parity(model, composite, setting) for composite in composites}
-    return store("explain", found.machine, name, content, output)
+    return found, content
 
 
 def _parity(model: Path, composite: Composite, setting: Setting) -> dict[str, float]:

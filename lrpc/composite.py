@@ -59,8 +59,9 @@ class Entry:
     @property
     def is_sweeping(self) -> bool:
         """Whether it names layers by a wildcard alone: then it is for those that its rule fits."""
-        wild = self.pattern != "*" and any(character in self.pattern for character in "*?[")
-        return wild and not self.kinds and not self.ops
+        wild = any(character in self.pattern for character in "*?[")
+        placed = self.pattern == "*" and (self.first or self.index is not None or self.leaf is not None)
+        return wild and not placed and not self.kinds and not self.ops
 
     @property
     def why(self) -> str:

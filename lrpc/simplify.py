@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from lrpc.algebra import (
     ABS,
@@ -48,25 +47,6 @@ def simplify(plan: Plan, *, tunable: bool = False) -> Plan:
         for row in plan.rows
     ]
     return replace(plan, rows=tuple(rows))
-
-
-def fact_rows(plan: Plan) -> list[dict[str, Any]]:
-    """Return what `lrpc plan --facts` prints of each linear layer with a linear rule.
-
-    {"layer", "rule", "known", "terms", "left"}: the facts in words, and how many linear maps the rule is made of by its
-    definition and when simplified, each of which runs once forward (but for the layer itself) and once back.
-    """
-    known, left = facts(plan), simplify(plan)
-    return [
-        {"layer": row.layer, "rule": str(row.rule), "known": str(known[row.layer]),
-         "terms": _terms(row.rule), "left": _terms(after.rule)}
-        for row, after in zip(plan.rows, left.rows, strict=True)
-        if isinstance(row.rule, Rule) and isinstance(after.rule, Rule)
-    ]  # fmt: skip
-
-
-def _terms(rule: Rule) -> int:
-    return sum(len(share.terms) for share in rule.shares)
 
 
 def simplified(rule: Rule, known: Facts, steps: list[Step] | None = None) -> Rule:

@@ -4,7 +4,7 @@ import pytest
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.composite import Place
+from lrpc.composite import Composite, Entry, Place
 from lrpc.composite_file import composite_from_toml
 from lrpc.kinds import Kind
 from lrpc.ops import OPS
@@ -24,6 +24,18 @@ def test_the_first_match_wins_and_overrides_come_before_the_composite():
     assert found["block.relu"] == "pass"
     assert found["maxpool"] == "gradient"
     assert found["conv1"] == "z_plus"
+
+
+def test_a_wildcard_means_the_layers_that_its_rule_fits():
+    found = rules_of(lrpc.plan_model(small_resnet(), rules=[("*", rules.epsilon(0.5))]))
+    assert {found[name] for name in ("conv1", "block.conv2", "fc")} == {"epsilon(0.5)"}
+    assert (found["block.relu"], found["maxpool"]) == ("pass", "winner_take_all")
+
+
+def test_a_place_means_its_layers_whether_the_rule_fits_or_not():
+    everywhere = Composite("everywhere", (Entry(rules.epsilon(), index=(0, 99)),))
+    with pytest.raises(lrpc.LrpcError, match="cannot be explained"):
+        lrpc.plan_model(small_resnet(), composite=everywhere)
 
 
 def test_every_row_says_why():

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import table
 
+if TYPE_CHECKING:
+    from lrpc.plan import Plan
+
 
 @click.command("plan", epilog=RULES_EPILOG, short_help="Show which rule each layer gets, why, and what can go wrong.")
 @MODEL
 @plan_options
 @click.option(
-    "--facts", "with_facts", is_flag=True, help="Show what is known of each linear layer, and what -O1 leaves."
+    "--facts",
+    "with_facts",
+    is_flag=True,
+    help="Show what is known of each linear layer, and the formulas that -O1 leaves.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan_command(model: Path, with_facts: bool, as_json: bool, **options: Any) -> None:
@@ -34,17 +41,10 @@ def plan_command(model: Path, with_facts: bool, as_json: bool, **options: Any) -
     """
     import lrpc
     from lrpc.certificate import certify
-    from lrpc.simplify import fact_rows
 
     plan = lrpc.plan_model(model, **plan_arguments(model, **options))
     if with_facts:
-        facts = fact_rows(plan)
-        if as_json:
-            click.echo(json.dumps(facts, indent=1))
-            return
-        cells = [(f["layer"], f["rule"], f["known"], str(f["terms"]), str(f["left"])) for f in facts]
-        table(("layer", "rule", "known, whatever the input", "terms -O0", "terms -O1"), cells, right=(3, 4))
-        click.echo(f"{sum(f['terms'] for f in facts)} terms by definition, {sum(f['left'] for f in facts)} are left")
+        _print_facts(plan, as_json)
         return
     certificate = certify(plan)
     if as_json:
@@ -58,3 +58,22 @@ def plan_command(model: Path, with_facts: bool, as_json: bool, **options: Any) -
     table(("#", "layer", "op", "kind", "rule", "amplification", "why"), rows, right=(0,))
     click.echo(f"composite {plan.composite.replace('_', '-')}, {len(rows)} layers")
     click.echo(certificate.verdict)
+
+
+def _print_facts(plan: Plan, as_json: bool) -> None:
+    from lrpc.fact_table import fact_rows
+
+    rows = fact_rows(plan)
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+        return
+    numbers = {text: str(i) for i, text in enumerate(dict.fromkeys(row.formula for row in rows), start=1)}
+    cells = [(r.layer, r.rule, r.known, str(r.maps), str(r.left), numbers[r.formula]) for r in rows]
+    columns = ("layer", "rule", "known, whatever the input", "maps -O0", "maps -O1", "formula")
+    table(columns, cells, right=(3, 4, 5))
+    click.echo(
+        "What -O1 leaves: J_{w} is a layer's transpose with weight w, f(x; w, b) the layer, z its output, v+ max(v, 0):"
+    )
+    for text, number in numbers.items():
+        click.echo(f"  {number}  {text}")
+    click.echo(f"{sum(r.maps for r in rows)} linear maps by definition, {sum(r.left for r in rows)} are left")

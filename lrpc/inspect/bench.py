@@ -163,8 +163,9 @@ def _zennit(case: Case, torch: Torch, machine: Machine, rank: int) -> tuple[Zenn
 
 def _timed(contestants: list[Contestant], x: np.ndarray, setting: Setting, report: Report) -> list[Timing]:
     timings = []
-    with _started(contestants, setting.machine) as runs:
-        for size in setting.batches:
+    for size in setting.batches:
+        # Started afresh, since a session keeps the most memory that a batch ever took.
+        with _started(contestants, setting.machine) as runs:
             batch = np.repeat(x, size, axis=0)
             seconds: dict[str, list[float]] = {name: [] for name in runs}
             for turn in range(1 + setting.rounds):

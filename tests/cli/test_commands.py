@@ -98,12 +98,15 @@ def test_plan_tells_facts_and_what_they_leave(run):
         "layer": "block.conv1",
         "rule": "gamma(0.25)",
         "known": "x >= 0, R only where > 0",
-        "terms": 4,
-        "left": 1,
+        "maps": 9,
+        "left": 3,
+        "formula": "x J_{w + 0.25 w+}[R / (f(x; w + 0.25 w+, b + 0.25 b+) + 1e-06)]",
     }
     assert rows["block.conv1"] == between
-    assert (rows["block.conv2"]["known"], rows["block.conv2"]["left"]) == ("x >= 0, R only where not 0", 2)
-    assert "are left" in run("plan", "model.onnx", "--facts").output
+    assert (rows["block.conv2"]["known"], rows["block.conv2"]["left"]) == ("x >= 0, R only where not 0", 4)
+    printed = run("plan", "model.onnx", "--facts").output
+    assert between["formula"] in printed
+    assert "are left" in printed
 
 
 def test_a_level_that_there_is_not_is_a_usage_error(run):
