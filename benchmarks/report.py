@@ -54,6 +54,7 @@ def page(folder: Path = FOLDER) -> str:
     """Return the text of docs/benchmarks.md."""
     parts = [HEAD]
     for slug, runs in stored("explain", folder).items():
+        parts += _summary({model: Bench.from_dict(content) for model, content in runs.items()})
         for model, content in runs.items():
             parts += _explained(slug, model, Bench.from_dict(content), content.get("parity", {}))
     for slug, runs in stored("compile", folder).items():
@@ -63,6 +64,23 @@ def page(folder: Path = FOLDER) -> str:
             "## CUDA\n\nNot timed yet: no GPU was at hand. `python -m benchmarks.run --provider cuda` does it.\n"
         )
     return "\n".join(parts)
+
+
+def _summary(benches: Mapping[str, Bench]) -> Iterator[str]:
+    """Give lrpc at its highest level for every model, composite and batch of one machine."""
+    machine = next(iter(benches.values())).machine
+    yield f"## All models on {machine.get('gpu') or machine['processor']}\n"
+    rows: list[tuple[str, ...]] = [
+        ("model", "composite", "batch", "speed-up on zennit", "gradients", "forwards", "work, in forwards")
+    ]
+    for model, bench in benches.items():
+        for result in bench.results:
+            best = max(result.compiled, key=lambda compiled: compiled.level)
+            for timing in result.timings:
+                row = _of(timing, f"lrpc -O{best.level}")
+                ratios = (row.zennit, row.gradients, row.forwards, best.work)
+                rows.append((model, result.composite, str(timing.batch), *map(_number, ratios)))
+    yield _table(rows)
 
 
 def _explained(slug: str, model: str, bench: Bench, parity: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
