@@ -41,7 +41,7 @@ def test_the_python_of_the_readme_runs(folder, capsys):
 def test_the_commands_of_the_readme_run(folder):
     commands = [line for block in blocks("sh", README) for line in block.splitlines() if line.startswith("lrpc ")]
     local = [command for command in commands if "models/shapes" in command or "shapes.lrp" in command]
-    assert len(local) == 9
+    assert len(local) == 10
     for command in local:
         result = CliRunner().invoke(main, shlex.split(command)[1:])
         assert result.exit_code == 0, f"{command}\n{result.output}"
@@ -93,7 +93,14 @@ def test_the_toml_of_the_contract_is_a_composite(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "file", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "models/README.md"], ids=str
+    "file",
+    [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "models/README.md",
+        ROOT / "examples/web/README.md",
+    ],
+    ids=str,
 )
 def test_links_lead_somewhere(file):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", file.read_text(encoding="utf-8")):
