@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test test-fast check train clean
+.PHONY: demo test test-fast test-deploy check train clean
 
 # pip runs again only when pyproject.toml changes.
 $(VENV)/.installed: pyproject.toml
@@ -17,11 +17,14 @@ demo: $(VENV)/.installed
 	$(RUN)/python -m models.demo
 
 test: $(VENV)/.installed
-	$(RUN)/python -m pytest -m "not slow" -n 2 --dist worksteal
+	$(RUN)/python -m pytest -m "not slow and not deploy" -n 2 --dist worksteal
 	$(RUN)/python -m pytest -m slow -s
 
 test-fast: $(VENV)/.installed
-	$(RUN)/python -m pytest -m "not slow" -n 2 --dist worksteal
+	$(RUN)/python -m pytest -m "not slow and not deploy" -n 2 --dist worksteal
+
+test-deploy: $(VENV)/.installed
+	$(RUN)/python -m pytest -m deploy
 
 check: $(VENV)/.installed
 	$(RUN)/ruff format --check .

@@ -36,21 +36,21 @@ def save_bundle(path: Path, graphs: Mapping[str, onnx.ModelProto], manifest: Man
     large weights, which go into weights.bin once.  Raises LrpcError where `path` is taken.
     """
     _check_free(path, force)
-    with _beside(path) as draft:
+    with beside(path) as draft:
         _write_weights(draft / WEIGHTS, graphs)
         for name, proto in graphs.items():
             (draft / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
         files = {file.name: _fingerprint(file) for file in sorted(draft.iterdir())}
         text = json.dumps({**manifest, "files": files}, indent=1)
         (draft / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        _replace(draft, path)
+        replace(draft, path)
 
 
 def save_single_file(path: Path, explain: onnx.ModelProto, manifest: Manifest, *, force: bool = False) -> None:
     """Write one self-contained explain.onnx that carries its manifest in `metadata_props`."""
     _check_free(path, force)
     explain.metadata_props.add(key=METADATA_KEY, value=json.dumps(manifest))
-    with _beside(path) as draft:
+    with beside(path) as draft:
         file = draft / path.name
         onnx.save(explain, file)
         os.replace(file, path)
@@ -144,7 +144,7 @@ def _check_free(path: Path, force: bool) -> None:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def beside(path: Path) -> Iterator[Path]:
     """Give a folder beside `path` to write into; nothing of it is left afterwards."""
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -153,9 +153,10 @@ def _beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _replace(draft: Path, path: Path) -> None:
+def replace(draft: Path, path: Path) -> None:
+    """Put a draft in its place, whatever is there."""
     if path.exists():
-        with _beside(path) as old:
+        with beside(path) as old:
             os.replace(path, old / "old") if path.is_dir() else path.unlink()
             os.replace(draft, path)
     else:

@@ -17,7 +17,7 @@ enum { LARGEST = 1 << 16 }; /* dimension, so that sizes do not overflow */
 enum { SUM, ABS_SUM, RANGE, NONFINITE }; /* the columns of `health` */
 
 /* What lrpc promises of the graph, a tensor a column. */
-static const char *const NAMES[TENSORS] = {"image", "target", "output", "health", "heatmap"};
+static const char *names[TENSORS] = {"image", "target", "output", "health", "heatmap"};
 static const ONNXTensorElementDataType TYPES[TENSORS] = {
     ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
     ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8};
@@ -28,6 +28,7 @@ static int64_t shape[TENSORS][4] = {{1, 0, 0, 3}, {1}, {1, 0}, {1, 4}, {1, 0, 0,
 static size_t bytes[TENSORS];
 static void *data[TENSORS];
 static OrtValue *values[TENSORS];
+static char own_output[256]; /* what the model calls its output, which comes first */
 
 static const OrtApi *api;
 static OrtAllocator *allocator; /* the library's own, never released */
@@ -104,7 +105,8 @@ static bool is_tensor(size_t i, int t, int64_t *dimensions) {
     bool input = t < INPUTS;
     char *name;
     check((input ? api->SessionGetInputName : api->SessionGetOutputName)(session, i, allocator, &name));
-    bool same = strcmp(name, NAMES[t]) == 0;
+    if (t == OUTPUT && i == 0) snprintf(own_output, sizeof own_output, "%s", name), names[t] = own_output;
+    bool same = strcmp(name, names[t]) == 0;
     check(api->AllocatorFree(allocator, name));
     if (!same) return false;
     OrtTypeInfo *info;
@@ -141,7 +143,7 @@ static void read_signature(const char *model, const char *picture) {
         if (fits && !data[t]) data[t] = malloc(bytes[t]);
         if (!fits || !data[t])
             fail(BAD_INPUT, "%s explains no pictures: no %s `%s` of the type and shape that are needed. " REMEDY, model,
-                 t < INPUTS ? "input" : "output", NAMES[t]);
+                 t < INPUTS ? "input" : "output", names[t]);
         check(api->CreateTensorWithDataAsOrtValue(memory, data[t], bytes[t], shape[t], RANK[t], TYPES[t], &values[t]));
     }
 }
@@ -189,7 +191,7 @@ int main(int argc, char **argv) {
     int64_t *target = data[TARGET];
     *target = argc == 5 ? read_class(argv[4], shape[OUTPUT][1]) : -1; /* -1 is the top class */
     /* The outputs have room already, so that ONNX Runtime checks that they fit it. */
-    check(api->Run(session, NULL, NAMES, (const OrtValue *const *)values, INPUTS, NAMES + INPUTS, TENSORS - INPUTS,
+    check(api->Run(session, NULL, names, (const OrtValue *const *)values, INPUTS, names + INPUTS, TENSORS - INPUTS,
                    values + INPUTS));
     report(*target);
     write_heatmap(argv[3]);
