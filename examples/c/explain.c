@@ -37,11 +37,10 @@ static OrtSessionOptions *options;
 static OrtSession *session;
 static OrtMemoryInfo *memory;
 
+/* Before exit: it destroys what the threads of an open session use. */
 static void release(void) {
-    for (int t = 0; t < TENSORS; t++) {
-        api->ReleaseValue(values[t]);
-        free(data[t]);
-    }
+    if (!api) return;
+    for (int t = 0; t < TENSORS; t++) api->ReleaseValue(values[t]), free(data[t]);
     api->ReleaseMemoryInfo(memory);
     api->ReleaseSession(session);
     api->ReleaseSessionOptions(options);
@@ -55,7 +54,8 @@ static _Noreturn void fail(int code, const char *format, ...) {
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
-    exit(code); /* which calls release */
+    release();
+    exit(code);
 }
 
 static void check(OrtStatus *status) {
@@ -115,8 +115,7 @@ static bool is_tensor(size_t i, int t, int64_t *dimensions) {
     size_t rank = 0;
     check((input ? api->SessionGetInputTypeInfo : api->SessionGetOutputTypeInfo)(session, i, &info));
     check(api->CastTypeInfoToTensorInfo(info, &tensor));
-    if (tensor) check(api->GetTensorElementType(tensor, &type));
-    if (tensor) check(api->GetDimensionsCount(tensor, &rank));
+    if (tensor) check(api->GetTensorElementType(tensor, &type)), check(api->GetDimensionsCount(tensor, &rank));
     same = type == TYPES[t] && rank == RANK[t];
     if (same) check(api->GetDimensions(tensor, dimensions, rank));
     api->ReleaseTypeInfo(info);
@@ -150,9 +149,8 @@ static void read_signature(const char *model, const char *picture) {
 
 static int64_t read_class(const char *text, int64_t classes) {
     char *end;
-    errno = 0;
-    long long number = strtoll(text, &end, 10);
-    if (!isdigit((unsigned char)*text) || *end || errno || number >= classes)
+    long long number = strtoll(text, &end, 10); /* the largest where it overflows */
+    if (!isdigit((unsigned char)*text) || *end || number >= classes)
         fail(BAD_INPUT, "%s is no class. Give one from 0 to %d, or none for the top class.", text, (int)classes - 1);
     return number;
 }
@@ -184,7 +182,6 @@ int main(int argc, char **argv) {
     if (argc < 4 || argc > 5) fail(BAD_INPUT, "Usage: %s MODEL.explain.onnx PICTURE.ppm HEATMAP.ppm [CLASS]", argv[0]);
     api = OrtGetApiBase()->GetApi(ORT_API_VERSION);
     if (!api) fail(BAD_INPUT, "ONNX Runtime is older than 1.%d. Install a newer one.", ORT_API_VERSION);
-    atexit(release);
     read_picture(argv[2]);
     open_model(argv[1]);
     read_signature(argv[1], argv[2]);
@@ -195,5 +192,6 @@ int main(int argc, char **argv) {
                    values + INPUTS));
     report(*target);
     write_heatmap(argv[3]);
+    release();
     return 0;
 }
