@@ -9,7 +9,8 @@ import onnx
 
 from lrpc.image import InputSpec
 from lrpc.lower.graphs import RELEVANCE, Where
-from lrpc.lower.picture import HEATMAP, IMAGE, heatmap_out, picture_in
+from lrpc.lower.heatmap import HEATMAP, heatmap_out
+from lrpc.lower.picture import IMAGE, picture_in
 from passes.errors import LrpcError
 from passes.graph import Graph, static_shape
 

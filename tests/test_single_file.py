@@ -14,7 +14,8 @@ import lrpc
 from lrpc.cli import main
 from lrpc.heatmap import colour_table, render
 from lrpc.image import InputSpec, load_images
-from lrpc.lower.picture import heatmap_out, picture_in
+from lrpc.lower.heatmap import heatmap_out
+from lrpc.lower.picture import picture_in
 from models.shapes.localisation import MODEL
 from tests.graphs import METADATA, model, small_resnet
 

@@ -1,25 +1,23 @@
-"""A picture in, a heatmap out: explain.onnx as one file that needs no code around it.
+"""A picture in: explain.onnx takes pixels and normalises them itself.
 
-Works on a finished graph, so that it goes with everything else a graph can be compiled for. All values are
-those of `lrpc.image` and `lrpc.heatmap`, in standard operators.
+Works on a finished graph, so that it goes with everything else that a graph can be compiled for. The values are
+those of `lrpc.image`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-IMAGE, HEATMAP, NORMALISED = "image", "heatmap", "image/normalised"
+from lrpc.lower.writer import Writer, size_of
+
+IMAGE, NORMALISED = "image", "image/normalised"
 
 _LUMA = np.array([19595, 38470, 7471], np.float32).reshape(1, 3, 1, 1) / 65536
 """How much of red, green and blue is in grey (ITU-R 601), in the fixed point of Pillow's mode L."""
-_LARGEST = np.finfo(np.float32).max
-_MIDDLE, _LAST = 128, 255
 
 
 def picture_in(model: onnx.ModelProto, mean: Sequence[float], std: Sequence[float], any_size: bool = False) -> str:
@@ -33,96 +31,74 @@ def picture_in(model: onnx.ModelProto, mean: Sequence[float], std: Sequence[floa
     entry = model.graph.input[0]
     batch, channels, height, width = entry.type.tensor_type.shape.dim
     normalised = _free_of_clash(model, entry.name)
-    put = _Writer("lrpc/image")
+    put = Writer("lrpc/image")
     values = put.op("Cast", [IMAGE], "values", to=TensorProto.FLOAT)
     planes = put.op("Transpose", [values], "planes", perm=[0, 3, 1, 2])
     if channels.dim_value == 1:
         planes = _grey(put, planes)
-    if any_size:
-        planes = _stretched(put, planes, height.dim_value, width.dim_value)
-    share = put.op("Div", [planes, put.constant(np.float32(255), "white")], "share")
+    share = put.op("Div", [planes, put.constant(255.0, "white")], "share")
     centred = put.op("Sub", [share, put.constant(_per_channel(mean), "mean")], "centred")
-    put.op("Div", [centred, put.constant(_per_channel(std), "std")], normalised, scoped=False)
+    scaled = "scaled" if any_size else normalised
+    values = put.op("Div", [centred, put.constant(_per_channel(std), "std")], scaled, scoped=any_size)
+    if any_size:
+        _stretch(put, values, (height.dim_value, width.dim_value), normalised)
     sides = ["height", "width"] if any_size else [height.dim_value, width.dim_value]
-    entry.CopyFrom(helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, [_size(batch), *sides, 3]))
-    _write(model.graph, [*put.nodes, *model.graph.node], put.initializers)
+    entry.CopyFrom(helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, [size_of(batch), *sides, 3]))
+    put.put_before(model.graph)
     return normalised
 
 
-def heatmap_out(model: onnx.ModelProto, relevance: str, colours: np.ndarray) -> None:
-    """Let a graph return `heatmap` uint8 (n, h, w, 3) too; it is changed in place.
-
-    relevance: the name of an output (n, c, h, w), which is summed over its channels and divided by the largest finite
-    magnitude of each picture.  colours: uint8 (257, 3), from the smallest to the largest value, then what stands
-    for one that is not finite; row 128 is zero's.
-    """
-    (shape,) = (value.type.tensor_type.shape.dim for value in model.graph.output if value.name == relevance)
-    put = _Writer("lrpc/heatmap")
-    zero, one = put.constant(np.float32(0), "zero"), put.constant(np.float32(1), "one")
-    channels = put.constant(np.array([1], np.int64), "channels")
-    values = put.op("ReduceSum", [relevance, channels], "values", keepdims=0)
-    sizes = put.op("Abs", [values], "sizes")
-    finite = put.op("LessOrEqual", [sizes, put.constant(_LARGEST, "largest")], "finite")
-    peak = _peak(put, put.op("Where", [finite, sizes, zero], "sizes/finite"), zero, one)
-    share = put.op("Div", [put.op("Where", [finite, values, zero], "values/finite"), peak], "share")
-    row = put.op("Where", [finite, _row(put, share), put.constant(np.float32(len(colours) - 1), "not_finite")], "row")
-    index = put.op("Cast", [row], "index", to=TensorProto.INT64)
-    put.op("Gather", [put.constant(colours, "colours"), index], HEATMAP, scoped=False, axis=0)
-    batch, _, height, width = map(_size, shape)
-    model.graph.output.append(helper.make_tensor_value_info(HEATMAP, TensorProto.UINT8, [batch, height, width, 3]))
-    _write(model.graph, [*model.graph.node, *put.nodes], put.initializers)
-
-
-@dataclass
-class _Writer:
-    """Collect nodes and constants, whose names begin with `scope`."""
-
-    scope: str
-    nodes: list[NodeProto] = field(default_factory=list)
-    initializers: list[TensorProto] = field(default_factory=list)
-
-    def op(self, op: str, inputs: Sequence[str], name: str, scoped: bool = True, **attributes: Any) -> str:
-        name = f"{self.scope}/{name}" if scoped else name
-        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def constant(self, value: Any, name: str) -> str:
-        self.initializers.append(numpy_helper.from_array(np.asarray(value), f"{self.scope}/{name}"))
-        return self.initializers[-1].name
-
-
-def _grey(put: _Writer, planes: str) -> str:
+def _grey(put: Writer, planes: str) -> str:
     """Add what Pillow's conversion to mode L gives, to the last bit."""
-    axis, half = put.constant(np.array([1], np.int64), "channel_axis"), put.constant(np.float32(0.5), "half")
-    weighted = put.op("Mul", [planes, put.constant(_LUMA, "luma")], "weighted")
+    axis, half = put.constant(np.array([1]), "channel_axis"), put.constant(0.5, "luma/half")
+    weighted = put.op("Mul", [planes, put.constant(_LUMA, "luma")], "luma/weighted")
     total = put.op("ReduceSum", [weighted, axis], "luma/sum", keepdims=1)
     return put.op("Floor", [put.op("Add", [total, half], "luma/shifted")], "grey")
 
 
-def _stretched(put: _Writer, planes: str, height: int, width: int) -> str:
-    sizes = put.constant(np.array([height, width], np.int64), "sizes")
-    # At the border Pillow gives what is inside all the weight; ONNX would repeat the outermost pixels instead.
-    how: dict[str, Any] = {"mode": "linear", "antialias": 1, "exclude_outside": 1}
-    return put.op("Resize", [planes, "", "", sizes], "stretched", axes=[2, 3], **how)
+def _stretch(put: Writer, planes: str, size: tuple[int, int], name: str) -> None:
+    """Scale to (h, w) as Pillow's BILINEAR does, by two products of matrices.
+
+    Resize with antialias is the same by the standard, but OpenVINO 2026.4 leaves the antialias out.
+    """
+    one, half = put.constant(1.0, "one"), put.constant(0.5, "half")
+    rows = _triangles(put, _numbers(put, planes, 2, one, "rows"), size[0], one, half, "rows")
+    columns = _triangles(put, _numbers(put, planes, 3, one, "columns"), size[1], one, half, "columns")
+    high = put.op("MatMul", [rows, planes], "rows/stretched")
+    put.op("MatMul", [high, put.op("Transpose", [columns], "columns/weights/t", perm=[1, 0])], name, scoped=False)
 
 
-def _peak(put: _Writer, sizes: str, zero: str, one: str) -> str:
-    """Add the largest size of each picture; 1 where all are 0."""
-    pixels = put.constant(np.array([1, 2], np.int64), "pixels")
-    largest = put.op("ReduceMax", [sizes, pixels], "largest_size", keepdims=1)
-    return put.op("Where", [put.op("Equal", [largest, zero], "nothing"), one, largest], "peak")
+def _numbers(put: Writer, planes: str, axis: int, one: str, name: str) -> str:
+    """Add the numbers of the pixels along an axis, from 1, as floats.
+
+    They are counted, not taken from Shape: ONNX Runtime computes with shapes on the CPU, also under CUDA.
+    """
+    axes = put.constant(np.array([i for i in range(4) if i != axis]), f"{name}/others")
+    start, end = put.constant(np.zeros(3, np.int64), f"{name}/start"), put.constant(np.ones(3, np.int64), f"{name}/end")
+    line = put.op("Squeeze", [put.op("Slice", [planes, start, end, axes], f"{name}/line"), axes], f"{name}/values")
+    ones = put.op("Clip", [line, one, one], f"{name}/ones")
+    return put.op("CumSum", [ones, put.constant(np.array(0), f"{name}/along")], f"{name}/numbers")
 
 
-def _row(put: _Writer, share: str) -> str:
-    """Add the row of the colours for a share from -1 to 1, as a float; rounding happens about 0, not about 1."""
-    middle = put.constant(np.float32(_MIDDLE), "middle")
-    steps = put.op("Floor", [put.op("Mul", [share, middle], "scaled")], "steps")
-    bounds = [put.constant(np.float32(bound), f"row/{name}") for name, bound in (("first", 0), ("last", _LAST))]
-    return put.op("Clip", [put.op("Add", [steps, middle], "row/unbounded"), *bounds], "row/finite")
+def _triangles(put: Writer, numbers: str, size: int, one: str, half: str, name: str) -> str:
+    """Add how much of each pixel is in each of `size` new ones, (size, pixels).
+
+    A triangle about the new pixel's centre, two pixels wide, old or new, whichever are larger; its sum is 1.
+    """
+    last = put.constant(np.array([-1]), f"{name}/last")
+    count = put.op("ReduceMax", [numbers, last], f"{name}/count", keepdims=1)
+    scale = put.op("Div", [count, put.constant(float(size), f"{name}/size")], f"{name}/scale")
+    pixels = put.op("Sub", [numbers, half], f"{name}/pixels")
+    centres = put.constant((np.arange(size, dtype=np.float32) + np.float32(0.5))[:, None], f"{name}/centres")
+    away = put.op("Sub", [put.op("Mul", [centres, scale], f"{name}/at"), pixels], f"{name}/away")
+    reach = put.op("Max", [scale, one], f"{name}/reach")
+    distance = put.op("Div", [put.op("Abs", [away], f"{name}/distance"), reach], f"{name}/distance/relative")
+    weights = put.op("Relu", [put.op("Sub", [one, distance], f"{name}/triangle")], f"{name}/unscaled")
+    return put.op("Div", [weights, put.op("ReduceSum", [weights, last], f"{name}/sum", keepdims=1)], f"{name}/weights")
 
 
 def _free_of_clash(model: onnx.ModelProto, name: str) -> str:
-    """Return what the model's input is called from now on: as before, unless pictures take its name."""
+    """Return what the model's input is called from now on, having renamed it where it has the picture's name."""
     if name != IMAGE:
         return name
     for node in model.graph.node:
@@ -130,16 +106,5 @@ def _free_of_clash(model: onnx.ModelProto, name: str) -> str:
     return NORMALISED
 
 
-def _write(graph: onnx.GraphProto, nodes: Sequence[NodeProto], initializers: Sequence[TensorProto]) -> None:
-    nodes = list(nodes)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(initializers)
-
-
 def _per_channel(values: Sequence[float]) -> np.ndarray:
     return np.asarray(values, np.float32).reshape(1, -1, 1, 1)
-
-
-def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str:
-    return dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "batch"
