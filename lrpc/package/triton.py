@@ -8,7 +8,8 @@ from pathlib import Path
 
 import onnx
 
-from lrpc.bundle import Manifest, beside, load_manifest, replace
+from lrpc.bundle import Manifest, load_manifest
+from lrpc.files import beside, check_free, replace
 from lrpc.package.triton_config import KINDS, Tensor, config_text, has_free_batch, signature
 from passes.errors import LrpcError
 
@@ -59,14 +60,8 @@ def _check(name: str, place: Path, provider: str, force: bool) -> None:
             f"{name!r} cannot be a model's name in Triton, where it is part of URLs.",
             hint="Give one of letters, digits, hyphens and underscores with --name.",
         )
-    if not place.parent.is_dir() and place.parent.exists():
-        raise LrpcError(f"{place.parent} is no folder to write {name} into.")
-    if place.exists() and not force:
-        raise LrpcError(f"{place} exists already.", hint="Replace it with --force, or choose another name with --name.")
-    if place.exists() and not (place / _CONFIG).is_file():
-        raise LrpcError(
-            f"{place} is no model of a Triton repository; lrpc leaves it alone.", hint="Choose another name."
-        )
+    if place.parent.exists():
+        check_free(place, _CONFIG, force, "model of a Triton repository")
 
 
 def _max_batch(tensors: list[Tensor], wanted: int | None, source: Path) -> int:

@@ -155,10 +155,13 @@ def test_without_class_names_there_are_no_labels(tmp_path):
 
 
 WRONG = {
-    "no target": (["net.lrp"], "Say what for: --triton DIR"),
+    "no destination": (["net.lrp"], "Say what to write: --web DIR or --triton DIR."),
+    "two destinations": (["net.lrp", "--triton", "r", "--web", "w"], "Say what to write: --web DIR or --triton DIR."),
+    "a page's option": (["net.lrp", "--triton", "r", "--title", "Shapes"], "--title means nothing for --triton."),
+    "a server's option": (["net.lrp", "--web", "w", "--max-batch", "2"], "--max-batch means nothing for --web."),
     "no bundle": (["model.onnx", "--triton", "r"], "Compile it first"),
     "missing": (["nope.lrp", "--triton", "r"], "does not exist"),
-    "name": (["net.lrp", "--triton", "r", "--name", "a/b c"], "cannot be a model's name"),
+    "name": (["net.lrp", "--triton", "r", "--name", "a/b"], "cannot be a model's name"),
     "taken": (["net.lrp", "--triton", "taken"], "--force"),
     "no model": (["net.lrp", "--triton", ".", "--name", "other", "--force"], "lrpc leaves it alone"),
     "max batch": (["net.lrp", "--triton", "r", "--max-batch", "0"], "x>=1"),
