@@ -23,10 +23,10 @@ export function judge([, absSum, , nonfinite], thresholds) {
   }
   if (absSum === 0) return { ok: true, badge: "Sound", why: "No relevance at all." };
   if (absSum >= low && absSum <= high) {
-    return { ok: true, badge: "Sound", why: `Its magnitudes sum to ${short(absSum)}; ${low} to ${high} can be trusted.` };
+    return { ok: true, badge: "Sound", why: `A sum of |R| from ${low} to ${high} can be trusted.` };
   }
   const what = absSum > high ? "explodes" : "vanishes";
-  return warning(`The relevance ${what}: its magnitudes sum to ${short(absSum)}, where ${low} to ${high} can be trusted.`);
+  return warning(`The relevance ${what}: a sum of |R| from ${low} to ${high} can be trusted.`);
 }
 
 export function short(number) {
