@@ -177,7 +177,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(tmp_path, monkeypatch, arg
     lrpc.compile(small_resnet()).save("net.lrp")
     lrpc.compile(small_resnet(2)).save("fixed.lrp")
     package_triton(Path("net.lrp"), Path("taken"))
-    Path("other").mkdir()
+    (Path("other") / "mine").mkdir(parents=True)
     before = sorted(tmp_path.rglob("*"))
     result = CliRunner().invoke(main, ["package", *arguments])
     assert result.exit_code == 2, result.output
