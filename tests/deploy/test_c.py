@@ -184,15 +184,14 @@ GUARDED = ("model of floats", "model is cut", "picture is cut", "class out of ra
 
 
 @pytest.mark.parametrize("case", ["good", "any size", *GUARDED])
-def test_valgrind_finds_no_leak_and_no_error(explain, folder, tmp_path, case):
+def test_valgrind_finds_all_memory_freed_and_no_error(explain, folder, tmp_path, case):
     good = {"good": ("size.onnx", "star.ppm"), "any size": ("any.onnx", "wide.ppm")}
     arguments, code, _ = WRONG[case] if case in WRONG else ((*good[case], str(tmp_path / "h.ppm")), 0, "")
     log = tmp_path / "valgrind.txt"
     guard = [tool("valgrind"), "--leak-check=full", f"--suppressions={SUPPRESSIONS}", f"--log-file={log}"]
     explain(folder, *arguments, code=code, before=guard)
     report = log.read_text()
-    for kind in ("definitely", "indirectly", "possibly"):
-        assert f"{kind} lost: 0 bytes" in report or "no leaks are possible" in report, report
+    assert "in use at exit: 0 bytes in 0 blocks" in report, report
     assert "ERROR SUMMARY: 0 errors" in report, report
 
 
