@@ -94,7 +94,12 @@ def test_the_toml_of_the_contract_is_a_composite(tmp_path):
 
 @pytest.mark.parametrize(
     "file",
-    [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "models/README.md", *(ROOT / "examples").rglob("*.md")],
+    [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "models/README.md",
+        *sorted((ROOT / "examples").rglob("*.md")),
+    ],
     ids=str,
 )
 def test_links_lead_somewhere(file):

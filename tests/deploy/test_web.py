@@ -1,15 +1,18 @@
 """The web page in chromium, against ONNX Runtime on the CPU."""
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import lrpc
-from lrpc.cli import main as lrpc_main
+from lrpc.cli import main
 from lrpc.web_page import RUNTIME_VERSION, package_web
 from models.shapes.localisation import MODEL
 from studies.browser import chromium, served
@@ -17,6 +20,7 @@ from studies.browser import chromium, served
 pytestmark = pytest.mark.deploy
 
 DEPLOY = Path(__file__).parent
+ROOT = DEPLOY.parents[1]
 RUNTIME = DEPLOY / "node_modules/onnxruntime-web/dist"
 SAMPLES = MODEL.parent / "samples"
 CLASSES = ["circle", "triangle", "square", "pentagon", "star", "cross", "ring", "crescent", "heart", "arrow"]
@@ -171,6 +175,7 @@ def test_pictures_can_be_dropped_one_at_a_time(tab):
 
 
 def test_the_keyboard_is_enough(tab):
+    tab.on("filechooser", lambda chooser: None)  # chromium must have heard of it before the key is pressed
     tab.keyboard.press("Tab")
     assert tab.evaluate("document.activeElement.id") == "file"
     with tab.expect_file_chooser() as chooser:
@@ -223,8 +228,6 @@ def test_the_badge_says_what_lrpc_says(tab, page_folder, health, ok, text):
 
 
 def test_what_the_server_lacks_is_told(browser, page_folder, tmp_path):
-    import shutil
-
     for missing, message in (("model.onnx", "model.onnx did not load: 404"), ("model.json", "model.json did not load")):
         copy = tmp_path / missing
         shutil.copytree(page_folder, copy)
@@ -244,7 +247,23 @@ def test_a_page_opened_as_a_file_says_what_to_do(browser, page_folder):
     tab.close()
 
 
+def test_the_commands_of_the_example_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    (tmp_path / "node_modules").symlink_to(DEPLOY / "node_modules")
+    readme = (ROOT / "examples/web/README.md").read_text(encoding="utf-8")
+    commands = [line for line in readme.splitlines() if line.startswith("lrpc ")]
+    assert len(commands) == 2
+    for command in commands:
+        result = CliRunner().invoke(main, shlex.split(command)[1:])
+        assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "shapes-page/model.json").read_text())["title"] == "Which shape is it?"
+
+
 def test_the_versions_agree():
     packages = json.loads((DEPLOY / "package.json").read_text())["dependencies"]
     assert set(packages.values()) == {RUNTIME_VERSION}
-    assert f"onnxruntime-web@{RUNTIME_VERSION}" in lrpc_main.commands["package"].help
+    install = f"npm install --ignore-scripts onnxruntime-web@{RUNTIME_VERSION}"
+    assert install in main.commands["package"].help
+    assert install in (ROOT / "examples/web/README.md").read_text(encoding="utf-8")
+    assert f"ONNX Runtime Web {RUNTIME_VERSION}" in (ROOT / "docs/contract.md").read_text(encoding="utf-8")
