@@ -98,7 +98,7 @@ def test_the_toml_of_the_contract_is_a_composite(tmp_path):
         ROOT / "README.md",
         *sorted((ROOT / "docs").glob("*.md")),
         ROOT / "models/README.md",
-        ROOT / "examples/web/README.md",
+        *sorted((ROOT / "examples").rglob("*.md")),
     ],
     ids=str,
 )

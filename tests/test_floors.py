@@ -42,6 +42,7 @@ FORBIDDEN = {
     "lrpc/pair.py": RUNTIME,
     "lrpc/seeds.py": RUNTIME,
     "lrpc/placement.py": [*RUNTIME, "lrpc", "numpy", "onnxruntime"],
+    "lrpc/package": [*RUNTIME, "lrpc.compiler", "tritonclient"],
     "lrpc/inspect": ["lrpc.cli"],
     "lrpc/inspect/contestants.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan", "lrpc.compiler"],
     "lrpc/inspect/process.py": ["numpy", "onnx", "onnxruntime", "torch", "lrpc"],

@@ -1,0 +1,1 @@
+"""Folders that others serve or ship: one module per destination."""
