@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test test-fast check train clean
+.PHONY: demo test test-fast test-deploy check clean
 
 # pip runs again only when pyproject.toml changes.
 $(VENV)/.installed: pyproject.toml
@@ -17,11 +17,23 @@ demo: $(VENV)/.installed
 	$(RUN)/python -m models.demo
 
 test: $(VENV)/.installed
-	$(RUN)/python -m pytest -m "not slow" -n 2 --dist worksteal
+	$(RUN)/python -m pytest -m "not slow and not deploy" -n 2 --dist worksteal
 	$(RUN)/python -m pytest -m slow -s
 
 test-fast: $(VENV)/.installed
-	$(RUN)/python -m pytest -m "not slow" -n 2 --dist worksteal
+	$(RUN)/python -m pytest -m "not slow and not deploy" -n 2 --dist worksteal
+
+# What runs compiled files where they are deployed: Python's runtimes, JavaScript's, and chromium, which is the machine's.
+$(VENV)/.deploy: $(VENV)/.installed pyproject.toml
+	$(RUN)/pip install --quiet --editable '.[deploy]'
+	touch $@
+
+tests/deploy/node_modules/.installed: tests/deploy/package-lock.json
+	cd tests/deploy && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+test-deploy: $(VENV)/.deploy tests/deploy/node_modules/.installed
+	$(RUN)/python -m pytest -m deploy -s
 
 check: $(VENV)/.installed
 	$(RUN)/ruff format --check .
@@ -29,4 +41,4 @@ check: $(VENV)/.installed
 	$(RUN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/deploy/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,6 +18,7 @@ from lrpc.image import InputSpec
 from lrpc.lower import explain_graph, forward_graph, relevance_graph
 from lrpc.lower.half import half_forward as to_half
 from lrpc.lower.tunable import tunables
+from lrpc.pictures import Pictures
 from lrpc.plan import Overrides, Plan, assign
 from lrpc.rule_facts import box_of
 from lrpc.supported import check_supported
@@ -59,15 +60,22 @@ class Compiled:
         seed_input: bool = False,
         tunable: bool = False,
         half_forward: bool = False,
+        preprocess: str | None = None,
+        heatmap: bool = False,
     ) -> Path:
         """Write the bundle folder, or with `single_file` one self-contained explain.onnx.
 
         seed_input: explain.onnx takes the input `seed` instead of `target`.  tunable: the graphs take each
         rule's epsilon and gamma as inputs with defaults.  half_forward: the forward pass runs in float16, the
         relevance pass in float32.  force: replace an existing bundle.
-        Raises LrpcError where `path` is taken, the output is no (n, classes), or the target lacks an operator.
+        preprocess: the single file takes pictures, `image` uint8 (n, h, w, 3), of the model's "size" or of "any".
+        heatmap: the single file returns `heatmap` uint8 (n, h, w, 3) too.
+        Raises LrpcError where `path` is taken, the output is no (n, classes), the model takes no pictures, or the
+        target lacks an operator.
         """
         path = Path(path)
+        pictures = Pictures(preprocess, heatmap)
+        pictures.check(self.plan.graph, single_file)
         if not seed_input:
             _check_classes(self.plan.graph)
         explain, where = explain_graph(self.plan, seed_input, tunable, self.target)
@@ -76,8 +84,9 @@ class Compiled:
         manifest = self._manifest("seed" if seed_input else "target") | told
         halved = to_half if half_forward else _unchanged
         explain = halved(explain)
-        self._check(explain)
         if single_file:
+            manifest |= pictures.write(explain, self.plan.graph, where)
+            self._check(explain)
             save_single_file(path, explain, manifest, force=force)
             return path
         relevance, taps = relevance_graph(self.plan, tunable=tunable, target=self.target)

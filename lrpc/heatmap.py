@@ -20,6 +20,15 @@ def pixel_relevance(relevance: np.ndarray) -> np.ndarray:
     return relevance.sum(axis=0) if relevance.ndim == 3 else relevance
 
 
+def colour_table(colours: str = COLOURS) -> np.ndarray:
+    """Return the colours of `render` as a table uint8 (257, 3): 256 from blue to red, then that of NaN and infinity.
+
+    A value v with the largest magnitude m has row floor(128 v / m) + 128, and the largest has row 255.
+    """
+    steps = matplotlib.colormaps[colours](np.arange(256))[:, :3] * 255
+    return np.concatenate([steps.round(), [_NOT_A_NUMBER]]).astype(np.uint8)
+
+
 def render(relevance: np.ndarray, colours: str = COLOURS) -> np.ndarray:
     """Draw a heatmap uint8 (h, w, 3) of relevance (c, h, w) or (h, w).
 

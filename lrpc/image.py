@@ -89,6 +89,26 @@ def load_images(paths: Sequence[str | Path], spec: InputSpec, fit: str = "crop")
     return np.concatenate(batches), pictures
 
 
+def load_inputs(
+    paths: Sequence[str | Path], manifest: Mapping[str, Any], fit: str = "crop"
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Load pictures as a bundle's explain.onnx takes them; parameters and errors are those of `load_images`.
+
+    Returns the batch of `load_images`, or for a file compiled with --preprocess, which takes no .npy arrays, pictures
+    uint8 (n, h, w, 3); and for each sample a picture to show.
+    """
+    spec = InputSpec.from_manifest(manifest)
+    if not manifest.get("picture"):
+        return load_images(paths, spec, fit)
+    if arrays := [str(path) for path in paths if Path(path).suffix == ".npy"]:
+        raise LrpcError(
+            f"{arrays[0]} holds normalised samples; this file takes pictures, and normalises them itself.",
+            hint="Give pictures, or compile the model without --preprocess.",
+        )
+    pictures = load_images(paths, spec, fit)[1]
+    return np.stack(pictures), pictures
+
+
 def to_picture(sample: np.ndarray, spec: InputSpec) -> np.ndarray:
     """Undo the normalisation of one sample (c, h, w): uint8 (h, w, 3)."""
     if spec.mean is not None and spec.std is not None:

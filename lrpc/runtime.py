@@ -96,8 +96,9 @@ class Explainer:
     ) -> Explanation:
         """Explain a batch.
 
-        x: float32 (n, *input shape).  target: a class for all, (n,) classes, None for the class with
-        the largest output, or a float seed shaped as the output, which the relevance is linear in.
+        x: float32 (n, *input shape); for a file compiled with --preprocess, pictures uint8 (n, h, w, 3).
+        target: a class for all, (n,) classes, None for the class with the largest output, or a float seed
+        shaped as the output, which the relevance is linear in.
         tunables: values for inputs of a tunable bundle, by name; `self.tunables` has them with their defaults.
         Warns (HealthWarning) of explanations that are not to be trusted, and of inputs outside ZBox's range.
         Raises LrpcError for a wrong shape, a class out of range, and a tunable that there is not.
@@ -117,6 +118,12 @@ class Explainer:
         """The numbers that a tunable bundle takes, by name, with their defaults; empty for any other bundle."""
         return {entry["name"]: entry["default"] for entry in self.manifest.get("tunables", [])}
 
+    @property
+    def input_name(self) -> str:
+        """What explain.onnx calls its input: the model's own, or a picture."""
+        name: str = (self.manifest.get("picture") or self.manifest["input"])["name"]
+        return name
+
     def seed_feeds(self, x: np.ndarray, target: Target) -> dict[str, np.ndarray]:
         """Return what explain.onnx takes beside x: `target`, or `seed`."""
         targets = checked(target, len(x), self.manifest["output"]["shape"])
@@ -127,6 +134,8 @@ class Explainer:
         box = self.manifest.get("box")
         if box is None:
             return []
+        if self.manifest.get("picture"):
+            x = self._normalised(x)
         channel = (-1, *[1] * (x.ndim - 2))
         low, high = (np.reshape(np.asarray(box[key], np.float32), channel) for key in ("low", "high"))
         slack = 1e-4 * (high - low)  # pictures are normalised in float32
@@ -137,6 +146,11 @@ class Explainer:
             f"{count} of {x.size} input values are outside the low and high of z_box, where nothing bounds it; "
             "give the input's true range with --low and --high."
         ]
+
+    def _normalised(self, pictures: np.ndarray) -> np.ndarray:
+        """Return pictures as the model sees them, other than in size and in grey."""
+        mean, std = (np.asarray(self.manifest["input"][key], np.float32) for key in ("mean", "std"))
+        return np.asarray((pictures.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the model's own output for a batch."""
@@ -188,12 +202,18 @@ class Explainer:
     def _nothing(self, x: np.ndarray) -> Explanation:
         """Explain an empty batch; ONNX Runtime's blocked layout refuses one."""
         output, health = ((0, *self.manifest["output"]["shape"]), (len(fields(Health)), 0))
-        return Explanation(np.zeros(output, np.float32), x, Health(*np.zeros(health, np.float32)))
+        nothing = np.zeros((0, *self._relevance_shape(x)), np.float32)
+        return Explanation(np.zeros(output, np.float32), nothing, Health(*np.zeros(health, np.float32)))
+
+    def _relevance_shape(self, x: np.ndarray) -> tuple[int, ...]:
+        """Return the shape of one sample's relevance: that of the model's own input."""
+        return tuple(self.manifest["input"]["shape"]) if self.manifest.get("picture") else x.shape[1:]
 
     def _run_fused(self, x: np.ndarray, aim: dict[str, np.ndarray], extra: dict[str, np.ndarray]) -> Explanation:
         names = [self.manifest["output"]["name"], "relevance", "health"]
-        feeds = {self.manifest["input"]["name"]: x, **aim}
-        sizes = [(len(x), *self.manifest["output"]["shape"]), x.shape, (len(x), len(fields(Health)))]
+        feeds = {self.input_name: x, **aim}
+        shapes = (self.manifest["output"]["shape"], self._relevance_shape(x), (len(fields(Health)),))
+        sizes = [(len(x), *shape) for shape in shapes]
         if extra and self.options.cuda_graph:
             raise LrpcError(
                 "cuda_graph replays the graph with the tunables' defaults; other values need a run of its own."
@@ -232,12 +252,15 @@ class Explainer:
             )
 
     def checked_input(self, x: np.ndarray) -> np.ndarray:
-        """Return a batch as the graphs take it. Raises LrpcError for a wrong shape."""
-        shape = tuple(self.manifest["input"]["shape"])
+        """Return a batch as the graphs take it. Raises LrpcError for a wrong shape, or for pictures of another type."""
+        picture = self.manifest.get("picture")
+        shape = tuple((picture or self.manifest["input"])["shape"])
         x = np.asarray(x)
         if x.ndim != len(shape) + 1 or any(d not in (None, n) for d, n in zip(shape, x.shape[1:], strict=True)):
             raise LrpcError(f"The input has shape {x.shape}; the model takes {('n', *shape)}.")
-        return np.ascontiguousarray(x, np.float32)
+        if picture and x.dtype != np.uint8:
+            raise LrpcError(f"The input is {x.dtype}; {self.path} takes pictures uint8 {('n', *shape)}, in RGB.")
+        return np.ascontiguousarray(x, np.uint8 if picture else np.float32)
 
 
 def _joined(parts: Sequence[Explanation]) -> Explanation:

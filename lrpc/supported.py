@@ -37,17 +37,15 @@ def check_supported(model: onnx.ModelProto, target: str) -> None:
 def uses(model: onnx.ModelProto) -> list[Use]:
     """Return how each node uses its operator."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    directions = [(node, _direction(node)) for node in model.graph.node]
-    read = {direction: {node.input[1] for node, own in directions if own == direction} for _, direction in directions}
-    return [
-        _use(node, weights, node.input[1] in read.get(_OPPOSITE[own], ()) if own else False) for node, own in directions
-    ]
+    nodes = [(node, _way_round(node)) for node in model.graph.node]
+    read = {(way, node.input[1]) for node, way in nodes if way}
+    return [_use(node, weights, bool(way) and (_OPPOSITE[way], node.input[1]) in read) for node, way in nodes]
 
 
 _OPPOSITE = {"Conv": "ConvTranspose", "ConvTranspose": "Conv", "Gemm 0": "Gemm 1", "Gemm 1": "Gemm 0"}
 
 
-def _direction(node: onnx.NodeProto) -> str:
+def _way_round(node: onnx.NodeProto) -> str:
     """Return which way round a node reads its weight, "" where it has none."""
     if node.op_type == "Gemm":
         return f"Gemm {next((entry.i for entry in node.attribute if entry.name == 'transB'), 0)}"

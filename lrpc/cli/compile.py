@@ -28,6 +28,11 @@ from lrpc.targets import TARGETS
 @click.option("--target", type=click.Choice(["auto", *TARGETS]), default="auto", show_default=True,
               help="What to optimise for; portable: operators that every one of them has. auto is cpu.")  # fmt: skip
 @click.option("--single-file", is_flag=True, help="Write one self-contained explain.onnx instead of a folder.")
+@click.option("--preprocess", type=click.Choice(["size", "any"]), is_flag=False, flag_value="size",
+              metavar="[size|any]",
+              help="The single file takes pictures, uint8 (n, h, w, 3), and normalises them: of the model's size, "
+              "or of any, which it scales.")  # fmt: skip
+@click.option("--heatmap", is_flag=True, help="The single file returns the heatmap as a picture too.")
 @click.option("--seed-input", is_flag=True, help="explain.onnx takes a seed shaped as the output, not a class.")
 @click.option("--tunable", is_flag=True, help="The graphs take each rule's epsilon and gamma as inputs with defaults.")
 @click.option("--half-forward", is_flag=True, help="Run the forward pass in float16, the relevance pass in float32.")
@@ -42,6 +47,8 @@ def compile_command(
     seed_input: bool,
     tunable: bool,
     half_forward: bool,
+    preprocess: str | None,
+    heatmap: bool,
     force: bool,
     verbose: bool,
     **options: Any,
@@ -55,6 +62,7 @@ def compile_command(
     \b
     lrpc compile resnet50.onnx
     lrpc compile resnet50.onnx --composite epsilon-plus --rule 'layer4.*=epsilon(0.1)'
+    lrpc compile resnet50.onnx --single-file --preprocess --heatmap
     """
     suffix = ".explain.onnx" if single_file else ".lrp"
     path = output or model.with_name(model.name.removesuffix(".onnx") + suffix)
@@ -75,6 +83,8 @@ def compile_command(
             seed_input=seed_input,
             tunable=tunable,
             half_forward=half_forward,
+            preprocess=preprocess,
+            heatmap=heatmap,
         )
     seconds = time.perf_counter() - started
     if tunable:

@@ -59,20 +59,20 @@ def explain_command(
     lrpc explain resnet50.lrp dog.jpg cat.jpg --class 207 -o heatmap.png
     """
     from lrpc.health import HealthWarning
-    from lrpc.image import InputSpec, load_images
+    from lrpc.image import load_inputs
     from lrpc.runtime import Explainer
 
     providers = [{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]]
     explainer = Explainer(bundle, providers, max_batch=max_batch, tf32=tf32)
-    spec = InputSpec.from_manifest(explainer.manifest)
-    chosen, tunables = class_number(target, spec.classes), dict(_tunable(text) for text in tune)
+    classes = explainer.manifest["classes"]
+    chosen, tunables = class_number(target, classes), dict(_tunable(text) for text in tune)
     failed = False
     for path in images:
-        batch, pictures = load_images([path], spec, fit)
+        batch, pictures = load_inputs([path], explainer.manifest, fit)
         with working(f"explaining {path.name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore", HealthWarning)  # printed below, with the picture's name
             result = explainer(batch, chosen, tunables)
-        reports = [_report(path, i, result, spec.classes, chosen) for i in range(len(batch))]
+        reports = [_report(path, i, result, classes, chosen) for i in range(len(batch))]
         failed |= any(report["alarm"] for report in reports)
         for sentence in explainer.outside_box(batch):
             note(f"Warning: {path}: {sentence}")

@@ -49,16 +49,16 @@ def trace_command(
     lrpc trace resnet50.lrp dog.jpg --layer layer3.5.add --npz hidden.npz
     """
     from lrpc.cli.explain import class_number
-    from lrpc.image import InputSpec, load_images
+    from lrpc.image import load_inputs
     from lrpc.inspect.trace import Tracer
 
     if layers and npz is None:
         raise click.UsageError("--layer needs --npz FILE to store its relevance in.")
     tracer = Tracer(bundle, [{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]], layers)
-    spec = InputSpec.from_manifest(tracer.explainer.manifest)
-    batch, _ = load_images([image], spec, fit)
+    manifest = tracer.explainer.manifest
+    batch, _ = load_inputs([image], manifest, fit)
     with working(f"tracing {image.name}"):
-        trace = tracer(batch, class_number(target, spec.classes))
+        trace = tracer(batch, class_number(target, manifest["classes"]))
     for sample in range(len(batch)):
         click.echo(trace.to_json(sample)) if as_json else _print(trace, sample)
     if plot is not None:

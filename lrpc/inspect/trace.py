@@ -110,7 +110,7 @@ class Tracer:
         """Trace a batch; x and target as for `Explainer`."""
         manifest = self.explainer.manifest
         x = self.explainer.checked_input(x)
-        feeds = {manifest["input"]["name"]: x, **self.explainer.seed_feeds(x, target)}
+        feeds = {self.explainer.input_name: x, **self.explainer.seed_feeds(x, target)}
         size = max(1, _MOST_VALUES // max(1, x[0].size))
         parts = [self._run({k: v[i : i + size] for k, v in feeds.items()}) for i in range(0, len(x), size)]
         output, relevance, health, table, *tensors = (np.concatenate(column) for column in zip(*parts, strict=True))

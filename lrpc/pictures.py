@@ -1,0 +1,91 @@
+"""What a single file does with pictures itself: normalise what comes in, colour what goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from lrpc.image import InputSpec
+from lrpc.lower.graphs import RELEVANCE, Where
+from lrpc.lower.heatmap import HEATMAP, heatmap_out
+from lrpc.lower.picture import IMAGE, picture_in
+from passes.errors import LrpcError
+from passes.graph import Graph, static_shape
+
+PREPROCESS = ("size", "any")
+"""Pictures of the model's size, or of any size."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """preprocess: "size" or "any", None for the model's own input.  heatmap: whether one is returned."""
+
+    preprocess: str | None = None
+    heatmap: bool = False
+
+    def check(self, graph: Graph, single_file: bool) -> None:
+        """Raise LrpcError where a model cannot be compiled so."""
+        wanted = [f"--{name}" for name in ("preprocess", "heatmap") if getattr(self, name)]
+        if not wanted:
+            return
+        if not single_file:
+            raise LrpcError(f"{' and '.join(wanted)} make one file of all: add --single-file.")
+        if self.preprocess not in (None, *PREPROCESS):
+            raise LrpcError(f"There is no preprocess={self.preprocess!r}.", hint=f"There are: {', '.join(PREPROCESS)}.")
+        shape = (static_shape(graph.inputs[0]) or ())[1:]
+        if len(shape) != 3 or None in shape[1:] or (self.preprocess and shape[0] not in (1, 3)):
+            raise LrpcError(f"{graph.name} takes samples of shape {shape}; {' and '.join(wanted)} need pictures.")
+        if self.preprocess:
+            _normalisation(graph)
+        _check_names(graph, {name for name, used in ((IMAGE, self.preprocess), (HEATMAP, self.heatmap)) if used})
+
+    def write(self, explain: onnx.ModelProto, graph: Graph, where: list[Where]) -> dict[str, Any]:
+        """Change explain.onnx in place; return the entries of its manifest that tell of it.
+
+        where: the manifest's "trace".
+        """
+        told: dict[str, Any] = {"picture": None, "heatmap": None}
+        entry = graph.inputs[0]
+        size = [int(side) for side in entry.shape[2:]]
+        if self.heatmap:
+            from lrpc.heatmap import colour_table
+
+            heatmap_out(explain, RELEVANCE, colour_table())
+            told["heatmap"] = {"name": HEATMAP, "type": "uint8", "shape": [*size, 3]}
+        if self.preprocess:
+            mean, std = _normalisation(graph)
+            inside = picture_in(explain, mean, std, self.preprocess == "any")
+            sides = [None, None] if self.preprocess == "any" else size
+            told["picture"] = {"name": IMAGE, "type": "uint8", "shape": [*sides, 3]}
+            told["trace"] = _renamed(where, entry.name, inside)
+        return told
+
+
+def _normalisation(graph: Graph) -> tuple[list[float], list[float]]:
+    spec = InputSpec.from_metadata(graph.metadata)
+    if spec is None or spec.mean is None or spec.std is None:
+        raise LrpcError(
+            f"{graph.name} does not tell how pictures are normalised (mean and std), so --preprocess cannot.",
+            hint="Export it with `lrpc export ... --mean M --std S`.",
+        )
+    return spec.mean, spec.std
+
+
+def _check_names(graph: Graph, wanted: set[str]) -> None:
+    taken = (graph.tensor_names() - {graph.inputs[0].name} | {node.name for node in graph.nodes}) & wanted
+    if taken:
+        raise LrpcError(
+            f"{graph.name} has tensors called {', '.join(sorted(taken))}, the names of the picture and the heatmap.",
+            hint="Rename them.",
+        )
+
+
+def _renamed(where: list[Where], old: str, new: str) -> list[Where]:
+    """Rename a tensor in the names that a trace goes by; a layer of that name keeps it."""
+
+    def walk(entry: Any) -> Any:
+        return [walk(part) for part in entry] if isinstance(entry, list) else new if entry == old else entry
+
+    return [{**{key: walk(value) for key, value in entry.items()}, "layer": entry["layer"]} for entry in where]
