@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_INDICES, MAX_UNPOOL, SCATTER_ADD = "MaxPool with Indices", "MaxUnpool", "ScatterElements that adds"
+SAME_SHAPE, CELU = "ConvTranspose with output_shape and auto_pad", "Celu with an alpha other than 1"
 OUTPUT_SHAPE, COL2IM, NEGATIVE_PAD = "ConvTranspose with output_shape", "Col2Im", "Pad by a negative amount"
 POOL_1D = "MaxPool or AveragePool in one dimension"
 NO_VALUE = "ConstantOfShape without a value"
@@ -40,10 +41,12 @@ FORMS: dict[str, Callable[[Use], bool]] = {
     MAX_UNPOOL: lambda use: use.op == "MaxUnpool",
     SCATTER_ADD: lambda use: use.op == "ScatterElements" and use.attributes.get("reduction") == "add",
     OUTPUT_SHAPE: lambda use: use.op == "ConvTranspose" and "output_shape" in use.attributes,
+    SAME_SHAPE: lambda use: use.op == "ConvTranspose" and {"output_shape", "auto_pad"} <= use.attributes.keys(),
     COL2IM: lambda use: use.op == "Col2Im",
     NEGATIVE_PAD: lambda use: use.op == "Pad" and 1 in use.constants and bool((use.constants[1] < 0).any()),
     POOL_1D: lambda use: use.op in ("MaxPool", "AveragePool") and len(use.attributes.get("kernel_shape", ())) == 1,
     NO_VALUE: lambda use: use.op == "ConstantOfShape" and "value" not in use.attributes,
+    CELU: lambda use: use.op == "Celu" and use.attributes.get("alpha", 1.0) != 1.0,
     BOTH_WAYS: lambda use: use.both_ways,
 }
 
@@ -64,15 +67,17 @@ LACKS: dict[str, dict[str, Lack]] = {
     "webgpu": {MAX_INDICES: Lack("read", "refused: its MaxPool has one output")},
     "openvino": {
         MAX_UNPOOL: Lack("run", "refused"),
-        OUTPUT_SHAPE: Lack("run", "wrong"),
+        SAME_SHAPE: Lack("run", "wrong"),
         BOTH_WAYS: Lack("run", "wrong where it is square: packed for the one, it is taken for the other"),
     },
     "tract": {
         MAX_UNPOOL: Lack("run", "refused"),
         OUTPUT_SHAPE: Lack("run", "wrong"),
+        SAME_SHAPE: Lack("run", "ends the process"),
         COL2IM: Lack("run", "refused"),
         NEGATIVE_PAD: Lack("run", "ends the process"),
-        NO_VALUE: Lack("run", "refused: its zeros are float64"),
+        NO_VALUE: Lack("run", "wrong: its zeros are float64"),
+        CELU: Lack("run", "wrong"),
     },
     "tensorrt": {
         MAX_INDICES: Lack("read", "refused"),

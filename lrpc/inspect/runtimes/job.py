@@ -91,5 +91,5 @@ def _stored(folder: Path, name: str, array: np.ndarray, file: str) -> dict[str, 
 
 
 def _loaded(folder: Path, entry: Mapping[str, Any]) -> np.ndarray:
-    array: np.ndarray = np.frombuffer((folder / entry["file"]).read_bytes(), entry["type"])
-    return array.reshape(entry["shape"])
+    array = np.frombuffer((folder / entry["file"]).read_bytes(), entry["type"])
+    return np.array(array.reshape(entry["shape"]))  # of its own: OpenVINO takes nothing that is read-only

@@ -49,7 +49,7 @@ def _tract(model: Path, feeds: Feeds) -> Runner:
     import tract
 
     runnable = tract.onnx().load(model).into_model().into_runnable()
-    inputs = [np.ascontiguousarray(feeds[name]) for name in _input_names(model)]
+    inputs = [feeds[name] for name in _input_names(model)]
     names = _output_names(model)
     return lambda: dict(zip(names, (value.to_numpy() for value in runnable.run(inputs)), strict=True))
 
