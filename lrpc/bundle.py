@@ -8,16 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnx.numpy_helper
 
+from lrpc.files import beside, check_free, replace
 from passes.errors import LrpcError
 
 FORMAT = 1
@@ -35,22 +33,22 @@ def save_bundle(path: Path, graphs: Mapping[str, onnx.ModelProto], manifest: Man
     graphs: self-contained models by name ("forward" becomes forward.onnx); they are emptied of their
     large weights, which go into weights.bin once.  Raises LrpcError where `path` is taken.
     """
-    _check_free(path, force)
-    with _beside(path) as draft:
+    check_free(path, MANIFEST, force)
+    with beside(path) as draft:
         _write_weights(draft / WEIGHTS, graphs)
         for name, proto in graphs.items():
             (draft / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
         files = {file.name: _fingerprint(file) for file in sorted(draft.iterdir())}
         text = json.dumps({**manifest, "files": files}, indent=1)
         (draft / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        _replace(draft, path)
+        replace(draft, path)
 
 
 def save_single_file(path: Path, explain: onnx.ModelProto, manifest: Manifest, *, force: bool = False) -> None:
     """Write one self-contained explain.onnx that carries its manifest in `metadata_props`."""
-    _check_free(path, force)
+    check_free(path, MANIFEST, force)
     explain.metadata_props.add(key=METADATA_KEY, value=json.dumps(manifest))
-    with _beside(path) as draft:
+    with beside(path) as draft:
         file = draft / path.name
         onnx.save(explain, file)
         os.replace(file, path)
@@ -132,32 +130,3 @@ def _fingerprint(file: Path) -> dict[str, Any]:
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"bytes": file.stat().st_size, "sha256": digest}
-
-
-def _check_free(path: Path, force: bool) -> None:
-    if not path.parent.is_dir():
-        raise LrpcError(f"{path.parent} is no folder to write {path.name} into.")
-    if path.is_dir() and not (path / MANIFEST).is_file() and any(path.iterdir()):
-        raise LrpcError(f"{path} is a folder that is no bundle; lrpc leaves it alone.", hint="Choose another name.")
-    if path.exists() and not force:
-        raise LrpcError(f"{path} exists already.", hint="Replace it with --force, or choose another name with -o.")
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Give a folder beside `path` to write into; nothing of it is left afterwards."""
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _replace(draft: Path, path: Path) -> None:
-    if path.exists():
-        with _beside(path) as old:
-            os.replace(path, old / "old") if path.is_dir() else path.unlink()
-            os.replace(draft, path)
-    else:
-        os.replace(draft, path)
-    path.chmod(0o755)

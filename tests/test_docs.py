@@ -93,7 +93,14 @@ def test_the_toml_of_the_contract_is_a_composite(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "file", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "models/README.md"], ids=str
+    "file",
+    [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "models/README.md",
+        ROOT / "examples/web/README.md",
+    ],
+    ids=str,
 )
 def test_links_lead_somewhere(file):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", file.read_text(encoding="utf-8")):

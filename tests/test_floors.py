@@ -39,6 +39,7 @@ FORBIDDEN = {
     "lrpc/targets.py": ["onnx", "onnx_graphsurgeon", "numpy", "lrpc.ops", "lrpc.lower", "torch"],
     "lrpc/certificate.py": ["lrpc.lower", "lrpc.compiler", "lrpc.runtime", "torch"],
     "lrpc/session.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
+    "lrpc/files.py": [*RUNTIME, "lrpc", "numpy", "onnx", "onnxruntime"],
     "lrpc/binding.py": RUNTIME,
     "lrpc/pair.py": RUNTIME,
     "lrpc/seeds.py": RUNTIME,

@@ -13,6 +13,7 @@ from lrpc.cli.explain import explain_command
 from lrpc.cli.export import export_command
 from lrpc.cli.group import LrpcGroup
 from lrpc.cli.ops import ops_command
+from lrpc.cli.package import package_command
 from lrpc.cli.passes import passes_command
 from lrpc.cli.plan import plan_command
 from lrpc.cli.trace import trace_command
@@ -48,6 +49,7 @@ for command in (
     validate_command,
     bench_command,
     conformance_command,
+    package_command,
     passes_command,
     ops_command,
 ):
