@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
 from lrpc.capabilities import FORMS, LACKS
-from lrpc.inspect.runtimes import RUNTIMES
 from lrpc.inspect.runtimes.job import run_jobs, write_job
 from tests.deploy.forms import emitted, of_the_table
+from tests.deploy.runtimes import INSTALLABLE, NODE_MODULES, installed
 
 pytestmark = pytest.mark.deploy
 
-NODE_MODULES = Path(__file__).parent / "node_modules"
-INSTALLABLE = {runtime.name: runtime for runtime in RUNTIMES if runtime.name != "onnxruntime-cuda"}
-"""CUDA needs a GPU; tests/test_cuda.py asks its provider where every node would be placed."""
-
 emitted = cache(emitted)
-
-
-def installed(name):
-    runtime = INSTALLABLE[name]
-    if runtime.version(NODE_MODULES) is None:
-        pytest.fail(f"{runtime.title} is not installed: {runtime.install} (make test-deploy does)")
-    return runtime
 
 
 def answers(runtime, forms, folder):
