@@ -7,6 +7,7 @@ forms of one choice are compared with each other first: they must compute the sa
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -145,6 +146,60 @@ def averages(channels: int, size: int, kernel: int, stride: int) -> Choice:
     )
 
 
+def winners(channels: int, size: int) -> Choice:
+    """What a max pool of 3 x 3 windows, 2 apart, hands down: by indices, or by comparing slices."""
+    out = size // 2
+    pool: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    flat = {"row": np.array([-1]), "shape": np.array([-1, channels, size, size])}
+    scattered = [
+        helper.make_node("MaxPool", ["x"], ["top", "indices"], **pool),
+        node("Reshape", "indices row", "places"),
+        node("Reshape", "r row", "values"),
+        node("Shape", "x", "size"),
+        node("ConstantOfShape", "size", "zeros"),
+        node("Reshape", "zeros row", "empty"),
+        node("ScatterElements", "empty places values", "sums", axis=0, reduction="add"),
+        node("Reshape", "sums shape", "y"),
+    ]
+    constants: dict[str, np.ndarray] = {
+        "planes": np.array([-1, 1, size, size]),
+        "arriving": np.array([-1, 1, out, out]),
+        "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+        "lowest": np.array(np.finfo(np.float32).min, np.float32),
+        "axes": np.array([2, 3]),
+        "steps": np.array([2, 2]),
+        "first": np.array([1]),
+        "before": np.tril(np.ones((9, 9), np.float32), -1).reshape(9, 9, 1, 1),
+        "one_hot": np.eye(9, dtype=np.float32).reshape(9, 1, 3, 3),
+        "shape": flat["shape"],
+    }
+    sliced = [node("Reshape", "x planes", "flat"), node("Pad", "flat pads lowest", "padded")]
+    for i, (row, column) in enumerate(itertools.product(range(3), repeat=2)):
+        constants |= {f"a{i}": np.array([row, column]), f"b{i}": np.array([row, column]) + 2 * out - 1}
+        sliced.append(node("Slice", f"padded a{i} b{i} axes steps", f"place{i}"))
+    sliced += [
+        node("Concat", " ".join(f"place{i}" for i in range(9)), "all", axis=1),
+        node("ReduceMax", "all first", "top", keepdims=1),
+        node("Equal", "all top", "mask"),
+        node("Cast", "mask", "hit", to=1),
+        node("Conv", "hit before", "earlier"),
+        node("Sub", "hit earlier", "less"),
+        node("Relu", "less", "winner"),
+        node("Reshape", "r arriving", "flat_r"),
+        node("Mul", "winner flat_r", "won"),
+        node("ConvTranspose", "won one_hot", "whole", strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]),
+        node("Reshape", "whole shape", "y"),
+    ]
+    return Choice(
+        f"winners of a max pool: {channels} channels, {size} x {size}, kernel 3, stride 2",
+        {
+            "x": RNG.standard_normal((4, channels, size, size)).astype(np.float32),
+            "r": RNG.standard_normal((4, channels, out, out)).astype(np.float32),
+        },
+        {"ScatterElements": Form(scattered, flat), "Slices": Form(sliced, constants)},
+    )
+
+
 CHOICES: tuple[Callable[[], Choice], ...] = (
     lambda: transposes(64, 56, 3),
     lambda: transposes(256, 14, 3),
@@ -156,6 +211,7 @@ CHOICES: tuple[Callable[[], Choice], ...] = (
     lambda: sums(128, 28),
     lambda: averages(256, 14, 2, 2),
     lambda: averages(256, 14, 3, 1),
+    lambda: winners(64, 112),
 )
 
 

@@ -21,6 +21,7 @@ from lrpc.lower.tunable import tunables
 from lrpc.pictures import Pictures
 from lrpc.plan import Overrides, Plan, assign
 from lrpc.rule_facts import box_of
+from lrpc.supported import check_supported
 from lrpc.targets import TARGETS, Target, target_of
 from passes.check import problems
 from passes.errors import LrpcError
@@ -69,7 +70,8 @@ class Compiled:
         relevance pass in float32.  force: replace an existing bundle.
         preprocess: the single file takes pictures, `image` uint8 (n, h, w, 3), of the model's "size" or of "any".
         heatmap: the single file returns `heatmap` uint8 (n, h, w, 3) too.
-        Raises LrpcError where `path` is taken, the output is no (n, classes), or the model takes no pictures.
+        Raises LrpcError where `path` is taken, the output is no (n, classes), the model takes no pictures, or the
+        target lacks an operator.
         """
         path = Path(path)
         pictures = Pictures(preprocess, heatmap)
@@ -84,12 +86,19 @@ class Compiled:
         explain = halved(explain)
         if single_file:
             manifest |= pictures.write(explain, self.plan.graph, where)
+            self._check(explain)
             save_single_file(path, explain, manifest, force=force)
             return path
         relevance, taps = relevance_graph(self.plan, tunable=tunable, target=self.target)
         graphs = {"forward": halved(forward_graph(self.plan, taps)), "relevance": relevance, "explain": explain}
+        for proto in graphs.values():
+            self._check(proto)
         save_bundle(path, graphs, {**manifest, "taps": taps}, force=force)
         return path
+
+    def _check(self, proto: onnx.ModelProto) -> None:
+        if self.target is not None:
+            check_supported(proto, self.target.name)
 
     def _manifest(self, seed: str) -> Manifest:
         graph = self.plan.graph
@@ -134,8 +143,8 @@ def compile(
     source: an .onnx path, a ModelProto, or a torch module together with `example_input`.
     composite: None takes epsilon_gamma_box where the input's range is known, else epsilon_plus_flat.
     rules: (pattern, rule) pairs that win over the composite.  optimize: 0, the definitions, term by term;
-    1 (default), what facts leave of them, in the forms that are cheapest on `target`: "cpu", "cuda", "portable" (what
-    every runtime has), or "auto", which is "cpu".
+    1 (default), what facts leave of them, in the forms that are cheapest on `target`: "cpu", "cuda", "web", "openvino",
+    "tensorrt", "tract", "portable" (what all of these have), or "auto", which is "cpu".
     input, output: which input relevance goes to and which output is explained, by name, where the model has several;
     `output` may be an inner tensor, such as the scores before a softmax.
     report: called with one line per canonization step.

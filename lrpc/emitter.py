@@ -179,3 +179,9 @@ def like(emit: Emitter, value: gs.Tensor, tensor: gs.Tensor, name: str) -> gs.Va
     # size shares no memory among them, and ONNX Runtime looks through all that are free for each that it places.
     reshaped.dtype, reshaped.shape = tensor.dtype, tensor.shape
     return reshaped
+
+
+def zeros_like(emit: Emitter, tensor: gs.Tensor, name: str) -> gs.Variable:
+    """Emit zeros in the shape of a tensor of this graph. ONNX takes no value for 0.0, not every runtime does."""
+    zero = gs.Constant("value", np.zeros(1, np.float32))
+    return emit.op("ConstantOfShape", [emit.op("Shape", [tensor], f"{name}/shape")], name, value=zero)

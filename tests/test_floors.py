@@ -34,6 +34,8 @@ FORBIDDEN = {
     "lrpc/facts.py": ["lrpc.lower", "lrpc.compiler", "torch"],
     "lrpc/support.py": ["lrpc.lower", "lrpc.compiler", "lrpc.facts", "torch"],
     "lrpc/simplify.py": ["onnx", "onnx_graphsurgeon", "numpy", "lrpc.lower", "lrpc.compiler", "torch"],
+    "lrpc/capabilities.py": ["onnx", "onnx_graphsurgeon", "numpy", "passes", "torch", "lrpc"],
+    "lrpc/supported.py": ["onnx_graphsurgeon", "lrpc.ops", "lrpc.lower", "lrpc.compiler", "torch"],
     "lrpc/targets.py": ["onnx", "onnx_graphsurgeon", "numpy", "lrpc.ops", "lrpc.lower", "torch"],
     "lrpc/certificate.py": ["lrpc.lower", "lrpc.compiler", "lrpc.runtime", "torch"],
     "lrpc/session.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],

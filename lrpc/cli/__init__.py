@@ -7,6 +7,7 @@ import click
 import lrpc
 from lrpc.cli.bench import bench_command
 from lrpc.cli.compile import compile_command
+from lrpc.cli.conformance import conformance_command
 from lrpc.cli.doctor import doctor_command
 from lrpc.cli.explain import explain_command
 from lrpc.cli.export import export_command
@@ -34,7 +35,7 @@ def main(debug: bool) -> None:
       lrpc explain resnet50.lrp dog.jpg
 
     \b
-    Exit codes: 0 all is well, 1 a check failed (validate, --strict), 2 bad input or usage.
+    Exit codes: 0 all is well, 1 a check failed (validate, conformance, --strict), 2 bad input or usage.
     """
 
 
@@ -47,6 +48,7 @@ for command in (
     doctor_command,
     validate_command,
     bench_command,
+    conformance_command,
     package_command,
     passes_command,
     ops_command,

@@ -26,7 +26,7 @@ from lrpc.targets import TARGETS
     help="0: the rules' definitions, term by term. 1: what is left of them by facts, in the cheapest form.",
 )
 @click.option("--target", type=click.Choice(["auto", *TARGETS]), default="auto", show_default=True,
-              help="What to optimise for; portable: operators that every runtime has. auto is cpu.")  # fmt: skip
+              help="What to optimise for; portable: operators that every one of them has. auto is cpu.")  # fmt: skip
 @click.option("--single-file", is_flag=True, help="Write one self-contained explain.onnx instead of a folder.")
 @click.option("--preprocess", type=click.Choice(["size", "any"]), is_flag=False, flag_value="size",
               metavar="[size|any]",

@@ -8,8 +8,9 @@ from lrpc.ops.batch_norm import BatchNorm
 from lrpc.ops.convolution import Convolution, TransposedConvolution
 from lrpc.ops.dense import Dense
 from lrpc.ops.layer_norm import LayerNorm
+from lrpc.ops.max_pool import MaxPool
 from lrpc.ops.op import LinearOp, Op, Selection
-from lrpc.ops.pool import AveragePool, GlobalAveragePool, MaxPool
+from lrpc.ops.pool import AveragePool, GlobalAveragePool
 from lrpc.ops.product import Product
 from lrpc.ops.resize import Resize
 from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Slice, Sum, Transpose

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter
-from lrpc.ops.op import LinearOp, parameter, present, window_problem
+from lrpc.ops.op import LinearOp, parameter, present, reversed_weight, window_problem
 from lrpc.targets import TRANSPOSE
 from passes.graph import constant
 
@@ -63,7 +63,7 @@ class Convolution(_Weighted):
             return [flipped(emit, node, s, w, pads)]
         size = _sizes(node.inputs[0])
         attributes = {key: node.attrs[key] for key in _GEOMETRY}
-        return [transposed(emit, s, w, size, list(node.attrs["pads"]), attributes)]
+        return [transposed(emit, s, reversed_weight(emit, w), size, list(node.attrs["pads"]), attributes)]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class TransposedConvolution(_Weighted):
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         attributes = {key: node.attrs[key] for key in (*_GEOMETRY, "pads")}
-        return [emit.op("Conv", present(s, w), "transpose", **attributes)]
+        return [emit.op("Conv", present(s, reversed_weight(emit, w)), "transpose", **attributes)]
 
 
 def flipped_pads(node: gs.Node) -> list[int] | None:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter
-from lrpc.ops.op import LinearOp, parameter, present
+from lrpc.ops.op import LinearOp, parameter, present, reversed_weight
 from passes.graph import constant
 
 
@@ -53,4 +53,5 @@ class Dense(LinearOp):
         return emit.op("Gemm", present(*xs, w, b), "z", transB=node.attrs.get("transB", 0))
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
-        return [emit.op("Gemm", present(s, w), "transpose", transB=1 - node.attrs.get("transB", 0))]
+        turned = reversed_weight(emit, w)
+        return [emit.op("Gemm", present(s, turned), "transpose", transB=1 - node.attrs.get("transB", 0))]

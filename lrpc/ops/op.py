@@ -18,6 +18,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emitter import Emitter
 from lrpc.kinds import Kind
 from lrpc.sign import ANY, ZEROS, Sign
+from lrpc.targets import REVERSED_WEIGHT
 from passes.graph import static_shape
 
 DYNAMIC_SIZE = "the size of its input is dynamic; fix the model's input size (the batch may stay dynamic)"
@@ -146,3 +147,19 @@ def parameter(node: gs.Node, index: int) -> gs.Tensor | None:
 def present(*tensors: gs.Tensor | None) -> list[gs.Tensor]:
     """Return the tensors that are there, in order."""
     return [tensor for tensor in tensors if tensor is not None]
+
+
+def reversed_weight(emit: Emitter, w: gs.Tensor | None) -> gs.Tensor | None:
+    """Return the weight of a transpose, whose layer reads it the other way round: a copy where the target needs one.
+
+    Clipped at what float32 can hold, a weight stays what it is, and runtimes fold it into memory of its own.
+    """
+    if w is None or not emit.takes(REVERSED_WEIGHT, "copied"):
+        return w
+    limits = np.finfo(np.float32)
+
+    def copied(name: str) -> gs.Tensor:
+        ends = [emit.constant(value, f"{name}/{key}") for key, value in (("low", limits.min), ("high", limits.max))]
+        return emit.op("Clip", [w, *ends], name)
+
+    return emit.shared(f"{w.name}/copied", copied)

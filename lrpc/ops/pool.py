@@ -1,4 +1,4 @@
-"""Pools: averages are linear maps without parameters, a maximum hands relevance to its winner."""
+"""Average pools: linear maps without parameters."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter, like
+from lrpc.emitter import Emitter
 from lrpc.ops.convolution import transposed
-from lrpc.ops.op import LinearOp, Selection, dynamic_size, present, window_problem
+from lrpc.ops.op import LinearOp, dynamic_size, window_problem
 from lrpc.sign import Sign
 from lrpc.targets import DENSE_AVERAGE, EVEN_AVERAGE
 
@@ -39,7 +39,7 @@ class AveragePool(LinearOp):
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         channels, *size = (int(d) for d in node.inputs[0].shape[1:])
         kernel = [int(k) for k in node.attrs["kernel_shape"]]
-        windows = [_Windows.of(node, axis, n) for axis, n in enumerate(size)]
+        windows = [Windows.of(node, axis, n) for axis, n in enumerate(size)]
         if (short := _short_form(emit, node, s, windows)) is not None:
             return [short]
         counts = _outer([window.counts for window in windows])[None, None]
@@ -57,7 +57,7 @@ class AveragePool(LinearOp):
         return [transposed(emit, share, ones, size, pads, attributes)]
 
 
-def _short_form(emit: Emitter, node: gs.Node, s: gs.Tensor, windows: Sequence[_Windows]) -> gs.Tensor | None:
+def _short_form(emit: Emitter, node: gs.Node, s: gs.Tensor, windows: Sequence[Windows]) -> gs.Tensor | None:
     """Emit the transpose where each value just spreads over its window, or is averaged again; None elsewhere."""
     kernel, strides = [int(k) for k in node.attrs["kernel_shape"]], [int(n) for n in node.attrs["strides"]]
     count = math.prod(kernel)
@@ -79,21 +79,23 @@ def _short_form(emit: Emitter, node: gs.Node, s: gs.Tensor, windows: Sequence[_W
 
 
 @dataclass(frozen=True)
-class _Windows:
+class Windows:
     """The windows of a pool along one axis.
 
     begin, end: padding, where `end` reaches as far as the last window does.
+    reach: how far beyond the input the last window does, negative where it stops before.
     counts: how many positions each window averages over.
     tiles: whether the windows cover the input without gaps or padding, if their stride is their size.
     """
 
     begin: int
     end: int
+    reach: int
     counts: list[int]
     tiles: bool
 
     @classmethod
-    def of(cls, node: gs.Node, axis: int, n: int) -> _Windows:
+    def of(cls, node: gs.Node, axis: int, n: int) -> Windows:
         dims = len(node.attrs["kernel_shape"])
         kernel, stride = node.attrs["kernel_shape"][axis], node.attrs["strides"][axis]
         dilation = node.attrs.get("dilations", [1] * dims)[axis]
@@ -105,7 +107,7 @@ class _Windows:
         counts = [sum(low <= start + tap * dilation < high for tap in range(kernel)) for start in starts]
         reach = starts[-1] + dilation * (kernel - 1) + 1 - n
         tiles = begin == 0 and len(starts) * kernel == n
-        return cls(begin, max(end, reach), counts, tiles)
+        return cls(begin, max(end, reach), reach, counts, tiles)
 
 
 def _outer(axes: Sequence[Sequence[int]]) -> np.ndarray:
@@ -147,25 +149,3 @@ class GlobalAveragePool(LinearOp):
 def _expanded(emit: Emitter, node: gs.Node, share: gs.Tensor) -> gs.Tensor:
     shape = emit.op("Shape", [emit.read(node.inputs[0])], "transpose/shape")
     return emit.op("Expand", [share, shape], "transpose")
-
-
-@dataclass(frozen=True)
-class MaxPool(Selection):
-    """The winner takes all, the first one on ties; overlapping windows add up."""
-
-    def problem(self, node: gs.Node) -> str:
-        if len(node.outputs) > 1 and node.outputs[1].outputs:
-            return "its indices are read by another layer"
-        return window_problem(node) or super().problem(node)
-
-    def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
-        x = emit.read(node.inputs[0])
-        _, indices = emit.ops("MaxPool", present(x), ("winner", "winner/indices"), **node.attrs)
-        row = emit.constant([-1], "flat_shape", np.int64)
-        flat_indices = emit.op("Reshape", [indices, row], "winner/flat_indices")
-        flat_relevance = emit.op("Reshape", [relevance, row], "flat_relevance")
-        zeros = emit.op("ConstantOfShape", [emit.op("Shape", [x], "x_shape")], "zeros")
-        flat_zeros = emit.op("Reshape", [zeros, row], "flat_zeros")
-        operands = [flat_zeros, flat_indices, flat_relevance]
-        scattered = emit.op("ScatterElements", operands, "scattered", axis=0, reduction="add")
-        return [like(emit, scattered, node.inputs[0], "unpooled")]

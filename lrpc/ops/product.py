@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter, like
+from lrpc.emitter import Emitter, like, zeros_like
 from lrpc.kinds import Kind
 from lrpc.ops.op import Op
 from lrpc.sign import Sign
@@ -53,7 +53,7 @@ class Product(Op):
     def to_signal(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor, signal: int) -> list[gs.Tensor]:
         """Emit all relevance for one operand, and zeros for the other."""
         gate = emit.read(node.inputs[1 - signal])
-        nothing = emit.op("ConstantOfShape", [emit.op("Shape", [gate], "nothing/shape")], "nothing")
+        nothing = zeros_like(emit, gate, "nothing")
         whole = _gathered(emit, node, relevance, signal)
         return [whole if index == signal else nothing for index in (0, 1)]
 

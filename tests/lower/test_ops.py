@@ -16,8 +16,8 @@ from lrpc.plan import Plan
 from lrpc.reference import run_oracle
 from lrpc.rules import Rule
 from lrpc.stabilizer import Stabilizer
-from lrpc.targets import TARGETS
 from tests.graphs import model
+from tests.targets import DISTINCT
 
 LIMIT, YARDSTICKS = 2e-6, 4
 """A single float32 layer errs by LIMIT, or by this many times what the oracle errs by in float32."""
@@ -150,7 +150,7 @@ def check(plan: Plan, shape, result, batch=3):
     exact, rounded = (run_oracle(plan.graph, plan.behaviours, x, seed, d) for d in ("float64", "float32"))
     yardstick = relative_error(rounded.relevance, exact.relevance)
     assert np.abs(exact.relevance).sum() > 0
-    for target in (None, *TARGETS.values()):
+    for target in (None, *DISTINCT):
         ours = run_traced(plan, x, seed, target)
         assert relative_error(ours.output, exact.output) < 1e-6
         assert relative_error(ours.relevance, exact.relevance) < max(LIMIT, YARDSTICKS * yardstick), target
@@ -226,13 +226,28 @@ def test_every_op_in_the_table_has_a_case():
     assert set(OPS) - tested == {"Gelu", "Swish", "Sum", "Mul", "Concat", "Identity", "Dropout"}
 
 
-def test_max_pool_gives_ties_to_the_first_and_overlaps_add_up():
+@pytest.mark.parametrize("target", [None, *DISTINCT], ids=lambda target: target.name if target else "-O0")
+def test_max_pool_gives_ties_to_the_first_and_overlaps_add_up(target):
     node = helper.make_node("MaxPool", ["x"], ["y"], name="layer", kernel_shape=[3], pads=[1, 1])
     proto = model([node], {}, {"x": ["batch", 1, 4]}, {"y": ["batch", 1, 4]})
     plan = lrpc.plan_model(proto, composite=Composite("test", (Entry(rules.WinnerTakeAll()),)))
     x = np.array([[[1, 2, 2, 0]]], np.float32)
-    relevance = run_traced(plan, x, np.array([[[1, 10, 100, 1000]]], np.float32)).relevance
+    relevance = run_traced(plan, x, np.array([[[1, 10, 100, 1000]]], np.float32), target).relevance
     np.testing.assert_array_equal(relevance, [[[0, 111, 1000, 0]]])
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3], ids="{} values".format)
+@pytest.mark.parametrize("name", [name for name in MOVING if name.startswith("max pool")])
+def test_max_pool_decides_ties_alike_in_every_form(name, levels):
+    """Of few values most windows hold their maximum several times; all are negative, so that no padding is 0 too."""
+    _, _, shape, result, _ = case = MOVING[name]
+    plan = plan_of(*case, rules.WinnerTakeAll())
+    rng = np.random.default_rng(levels)
+    x = rng.integers(-levels, 0, (3, *shape)).astype(np.float32)
+    seed = rng.integers(-9, 9, (3, *result)).astype(np.float32)
+    exact = run_oracle(plan.graph, plan.behaviours, x, seed).relevance
+    for target in (None, *DISTINCT):
+        np.testing.assert_array_equal(run_traced(plan, x, seed, target).relevance, exact)
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e20, 1e30])

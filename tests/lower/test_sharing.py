@@ -11,8 +11,8 @@ from lrpc import composites
 from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import relative_error
 from lrpc.reference import run_oracle
-from lrpc.targets import TARGETS
 from tests.graphs import model
+from tests.targets import DISTINCT
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -102,7 +102,7 @@ def test_what_is_shared_is_explained_as_the_oracle_does(nodes, weights, shape, c
     exact, rounded = (run_oracle(plan.graph, plan.behaviours, x, seed, dtype) for dtype in ("float64", "float32"))
     yardstick = relative_error(rounded.relevance, exact.relevance)
     assert np.abs(exact.relevance).sum() > 1e-3
-    for target in (None, *TARGETS.values()):
+    for target in (None, *DISTINCT):
         ours = run_traced(plan, x, seed, target)
         assert relative_error(ours.output, exact.output) < 1e-5
         assert relative_error(ours.relevance, exact.relevance) < max(1e-5, 4 * yardstick), target

@@ -16,9 +16,9 @@ from lrpc.export import module_to_proto
 from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import relative_error
 from lrpc.reference import run_oracle
-from lrpc.targets import TARGETS
 from passes.errors import LrpcError
 from tests.nets import settle
+from tests.targets import DISTINCT
 
 LIMIT, YARDSTICKS = 2e-6, 4
 
@@ -80,7 +80,7 @@ def test_a_family_agrees_with_the_oracle(name):
         exact, rounded = (run_oracle(plan.graph, plan.behaviours, x, seed, d) for d in ("float64", "float32"))
         yardstick = relative_error(rounded.relevance, exact.relevance)
         assert np.abs(exact.relevance).sum() > 1e-3
-        for target in (None, *TARGETS.values()):
+        for target in (None, *DISTINCT):
             ours = run_traced(plan, x, seed, target)
             assert relative_error(ours.output, expected) < 1e-4
             assert relative_error(ours.relevance, exact.relevance) < max(LIMIT, YARDSTICKS * yardstick), target

@@ -1,0 +1,69 @@
+"""lrpc conformance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lrpc.cli.show import note, table, working
+
+
+@click.command("conformance", short_help="Run a bundle on every runtime that is installed, and compare.")
+@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
+@click.option("--tolerance", type=float, default=1e-4, show_default=True,
+              help="How far from ONNX Runtime on the CPU is too far: a relative L2 distance.")  # fmt: skip
+@click.option("--node-modules", type=click.Path(path_type=Path), default=Path("node_modules"), show_default=True,
+              metavar="DIR", help="Where the JavaScript runtimes are installed.")  # fmt: skip
+@click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for each runtime.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the table as JSON.")
+def conformance_command(
+    bundle: Path, tolerance: float, node_modules: Path, timeout: float, json_file: Path | None
+) -> None:
+    """Run a bundle, or a single-file explain.onnx, on every runtime that is installed, and compare.
+
+    The inputs are the same for all, drawn with a fixed seed; each runtime has a process of its own. Columns are
+    relative L2 distances from ONNX Runtime on the CPU; the heatmap's is the share of its values within 1 of 255.
+    A runtime that is not installed is listed with the command that installs it. Exit code 1: one disagrees.
+
+    \b
+    lrpc compile resnet50.onnx --target portable --single-file
+    lrpc conformance resnet50.explain.onnx
+    """
+    from lrpc.inspect.conformance import conformance
+
+    with working(f"running {bundle.name}"):
+        result = conformance(bundle, node_modules, tolerance, timeout)
+    columns, rows = cells(result)
+    table(columns, rows, right=range(2, len(columns) - 1))
+    if json_file is not None:
+        json_file.write_text(result.to_json() + "\n", encoding="utf-8")
+        note(f"wrote {json_file}")
+    if not result.passed:
+        click.echo(f"FAILED: not every runtime is within {tolerance:g} of {result.rows[0].title}")
+        raise click.exceptions.Exit(1)
+
+
+def cells(result: Any) -> tuple[list[str], list[list[str]]]:
+    """Return the table's columns and rows as text."""
+    from lrpc.inspect.conformance import COMPARED
+
+    heatmap = any(row.heatmap is not None for row in result.rows)
+    columns = ["runtime", "version", *COMPARED, *(["heatmap"] if heatmap else []), f"ms for {result.batch}", ""]
+    return columns, [_cells(row, result.tolerance, heatmap, COMPARED) for row in result.rows]
+
+
+def _cells(row: Any, tolerance: float, heatmap: bool, compared: tuple[str, ...]) -> list[str]:
+    if row.error:
+        blank = [""] * (len(compared) + heatmap + 1)
+        return [
+            row.title,
+            row.version,
+            *blank,
+            f"not installed: {row.install}" if row.install else f"FAILED: {row.error}",
+        ]
+    numbers = [f"{row.errors[key]:.1e}" for key in compared]
+    share = [f"{100 * row.heatmap:.2f} %"] if heatmap else []
+    verdict = "ok" if row.agrees(tolerance) else "DISAGREES"
+    return [row.title, row.version, *numbers, *share, f"{1e3 * row.seconds:.1f}", verdict]
