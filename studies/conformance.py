@@ -58,8 +58,8 @@ def resnet50(composite: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_torch("torchvision:resnet50")
         model = export(loaded, Path(folder) / "resnet50.onnx")
-        ranged = {"low": loaded.spec.low, "high": loaded.spec.high} if composite == "epsilon_gamma_box" else {}
-        chosen = lrpc.composites.COMPOSITES[composite](**ranged)
+        # epsilon_gamma_box takes the input's range from the file, where it is the default.
+        chosen = None if composite == "epsilon_gamma_box" else lrpc.composites.COMPOSITES[composite]()
         compiled = lrpc.compile(model, composite=chosen, target="portable")
         file = Path(folder) / "resnet50.explain.onnx"
         return _printed(compiled.save(file, single_file=True, preprocess="size", heatmap=True))

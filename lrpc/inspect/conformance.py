@@ -43,7 +43,7 @@ class Row:
     install: str
 
     def agrees(self, tolerance: float) -> bool:
-        """Whether it ran, nothing is further from the reference than the tolerance, and the heatmap is HEATMAP alike."""
+        """Whether it ran, nothing is further off than the tolerance, and the heatmap is HEATMAP alike."""
         near = all(error <= tolerance for error in self.errors.values())
         return not self.error and near and (self.heatmap is None or self.heatmap >= HEATMAP)
 
