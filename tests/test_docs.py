@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from lrpc.cli import main
 from lrpc.composites import COMPOSITES
+from lrpc.inspect.runtimes import RUNTIMES
 from lrpc.op_table import markdown, op_rows
 from lrpc.ops import OPS
 from lrpc.rules import RULES
@@ -40,8 +41,8 @@ def test_the_python_of_the_readme_runs(folder, capsys):
 
 def test_the_commands_of_the_readme_run(folder):
     commands = [line for block in blocks("sh", README) for line in block.splitlines() if line.startswith("lrpc ")]
-    local = [command for command in commands if "models/shapes" in command or "shapes.lrp" in command]
-    assert len(local) == 10
+    local = [c for c in commands if any(name in c for name in ("models/shapes", "shapes.lrp", "shapes.explain.onnx"))]
+    assert len(local) == 11
     for command in local:
         result = CliRunner().invoke(main, shlex.split(command)[1:])
         assert result.exit_code == 0, f"{command}\n{result.output}"
@@ -114,6 +115,19 @@ def test_stability_has_every_table_that_its_script_makes():
     script = (ROOT / "studies/stability.py").read_text(encoding="utf-8")
     assert set(tables) == set(re.findall(r'_write\(\s*"(\w+)"', script))
     assert all(table.count("\n") > 3 for table in tables.values())
+
+
+def test_deploy_has_the_tables_that_the_code_makes_and_every_run():
+    """`python -m studies.conformance` writes them; --tables-only those that need no runtime."""
+    from studies.conformance import DOCUMENT, RUNS, TABLES, section
+
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert {name: section(text, name) for name in TABLES} == {name: make() for name, make in TABLES.items()}
+    for name in RUNS:
+        printed = section(text, name)
+        assert all(runtime.title in printed for runtime in RUNTIMES)
+        assert "DISAGREES" not in printed
+        assert "FAILED" not in printed
 
 
 def test_benchmarks_is_what_the_runs_make():

@@ -20,6 +20,8 @@ from passes.errors import LrpcError
 
 TOLERANCE = 1e-4
 COMPARED = ("output", "relevance", "health")
+HEATMAP = 0.99
+"""The share of a heatmap that must be alike: a value at the bound between two colours falls to either side."""
 _SAMPLES, _REPEATS = 2, 3
 
 
@@ -27,7 +29,7 @@ _SAMPLES, _REPEATS = 2, 3
 class Row:
     """What a runtime gave. errors: relative L2 distance from the reference, by COMPARED.
 
-    heatmap: share of its values within 1 of 255, None where the file has none.  seconds: one run of the batch.
+    heatmap: share of its pixels within 1 of 255, None where the file has none.  seconds: one run of the batch.
     error: why there is no result, "" where there is.  install: the command that installs it, "" where it is there.
     """
 
@@ -41,9 +43,9 @@ class Row:
     install: str
 
     def agrees(self, tolerance: float) -> bool:
-        """Whether it ran, and nothing is further from the reference than the tolerance, the heatmap included."""
+        """Whether it ran, nothing is further off than the tolerance, and the heatmap is HEATMAP alike."""
         near = all(error <= tolerance for error in self.errors.values())
-        return not self.error and near and (self.heatmap is None or self.heatmap >= 1 - tolerance)
+        return not self.error and near and (self.heatmap is None or self.heatmap >= HEATMAP)
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def _row(runtime: Runtime, version: str, answer: Answer, reference: Answer, name
     heatmap = None
     if "heatmap" in reference.outputs:
         ours, theirs = (each.outputs["heatmap"].astype(int) for each in (answer, reference))
-        heatmap = float((np.abs(ours - theirs) <= 1).mean())
+        heatmap = float((np.abs(ours - theirs) <= 1).all(axis=-1).mean())
     return Row(runtime.name, runtime.title, version, errors, heatmap, answer.seconds, "", "")
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import lrpc
 from lrpc.cli import main
 from lrpc.inspect import conformance as module
-from lrpc.inspect.conformance import conformance, distance, example_feeds
+from lrpc.inspect.conformance import Row, conformance, distance, example_feeds
 from lrpc.inspect.runtimes import REFERENCE, RUNTIMES, Runtime
 from passes.errors import LrpcError
 from tests.graphs import METADATA, small_resnet
@@ -90,6 +90,11 @@ def test_who_disagrees_is_told(output, change, passes, pictures, beside, tmp_pat
     assert result.passed is passes
     assert row(result).agrees(1e-4) is passes
     assert row(result).error == ""
+
+
+@pytest.mark.parametrize(("alike", "agrees"), [(1.0, True), (0.995, True), (0.98, False), (None, True)])
+def test_a_heatmap_may_differ_at_the_bounds_of_its_colours(alike, agrees):
+    assert Row("r", "r", "1", {"relevance": 1e-5}, alike, 1.0, "", "").agrees(1e-4) is agrees
 
 
 def test_the_error_is_the_relative_distance(bundle, beside, tmp_path):
