@@ -38,6 +38,15 @@ def random_nets(draw, depth: int = 5) -> RandomNet:
     return RandomNet(net.proto(), x, rng.standard_normal((2, *net.shape)).astype(np.float32))
 
 
+def net_of(number: int, depth: int = 5) -> RandomNet:
+    """Return a network by its number, without hypothesis."""
+    rng = np.random.default_rng(number)
+    net = _Net(lambda options: options[int(rng.integers(len(options)))], rng)
+    net.build(int(rng.integers(1, depth + 1)))
+    x = rng.uniform(-2, 2, (2, *net.entry)).astype(np.float32)
+    return RandomNet(net.proto(), x, rng.standard_normal((2, *net.shape)).astype(np.float32))
+
+
 @dataclass
 class _Net:
     """A network as it grows: `x` is its last tensor, of `channels` and `size`, which is empty for a vector."""

@@ -370,6 +370,24 @@ CASES = {
         ],
         {"one": np.float32(1), "limit": np.float32(20)}, (9,), (9,), ["Softplus"],
     ),
+    "hard swish by a clip, divided last": (
+        "fuse_activations",
+        [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Mul", "x b", "c"), node("Div", "c six", "y")],
+        {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)}, (9,), (9,), ["HardSwish"],
+    ),
+    "hard swish by a clip, scaled first": (
+        "fuse_activations",
+        [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Mul", "b sixth", "c"), node("Mul", "x c", "y")],
+        {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6), "sixth": np.float32(1 / 6)}, (9,), (9,), ["HardSwish"],
+    ),
+    "hard sigmoid by a clip": (
+        "fuse_activations", [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Div", "b six", "y")],
+        {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)}, (9,), (9,), ["HardSigmoid"],
+    ),
+    "a clip to other limits stays": (
+        "fuse_activations", [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Div", "b six", "y")],
+        {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(5)}, (9,), (9,), ["Add", "Clip", "Div"],
+    ),
     "gelu whose inner value others read stays": (
         "fuse_activations",
         [
