@@ -12,6 +12,7 @@ class Kind(StrEnum):
     DENSE = "dense"
     BATCH_NORM = "batch_norm"
     LAYER_NORM = "layer_norm"
+    """Divides by a deviation, or a root of a mean square, of the values around: LayerNorm, LRN."""
     ACTIVATION = "activation"
     SUM = "sum"
     AVERAGE_POOL = "average_pool"

@@ -105,12 +105,16 @@ def assign(graph: Graph, composite: Composite, overrides: Overrides = (), proble
         elif not any(problem.layer == node.name for problem in found):
             found.append(row)
     if found:
-        layers = len({problem.layer for problem in found})
-        raise LrpcError(
-            f"{layers} of {len(graph.nodes)} layers of {graph.name} cannot be explained.",
-            found,
-        )
+        raise LrpcError(_refusal(graph, found), found)
     return Plan(graph, composite.name, tuple(rows))
+
+
+def _refusal(graph: Graph, found: Sequence[Problem]) -> str:
+    """Say how many layers cannot be explained; the model's inputs and outputs, which are told too, are none."""
+    bad = {problem.layer for problem in found if problem.op not in ("input", "output")}
+    layers = bad | {node.name for node in graph.nodes}
+    counted = f"{len(bad)} of {len(layers)} layers of " if bad else ""
+    return f"{counted}{graph.name} cannot be explained."
 
 
 def _row(node: gs.Node, entries: Sequence[tuple[Entry, Place]], composite: Composite, leaves: _Leaves) -> Row | Problem:
@@ -142,6 +146,10 @@ _RULE_HINT = "Give a layer its rule with --rule 'LAYER=RULE', or choose a compos
 
 
 def _unsupported(node: gs.Node) -> str:
+    if node.op == "Softmax" and node.outputs[0].outputs:
+        return "not piecewise linear, and others read its result: attention has no rules"
+    if node.op == "MatMul":
+        return "multiplies two computed tensors, as attention does: there is no rule for that"
     if node.op in ("Softmax", "LogSoftmax"):
         return "not piecewise linear; explain the scores before it (export the model without its last softmax)"
     if node.op in ("Add", "Sub", "Mul", "Div"):

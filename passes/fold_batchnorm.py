@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from passes.affine import (
+    LINEAR,
+    batchnorm_problem,
+    layer_problem,
+    parameters,
+    replace_result,
+    scale_and_shift,
+    write_parameters,
+)
 from passes.errors import Problem
-from passes.graph import Graph, claim, constant, edited, keep_inputs, kind, producer, redirect
-
-_LINEAR = {"Conv", "ConvTranspose", "Gemm"}
+from passes.graph import Graph, edited, kind, producer
 
 
 def fold_batchnorm(graph: Graph) -> Graph:
@@ -44,76 +51,40 @@ def _fold(graph: Graph) -> bool:
             layer = producer(node.inputs[0])
             assert layer is not None
             _absorb(layer, node, taken)
-            _replace_result(graph, layer, node)
+            replace_result(graph, layer, node)
             changed = True
     return changed
 
 
 def _declined(node: gs.Node, outputs: set[int]) -> str:
-    if node.attrs.get("training_mode", 0):
-        return "it is in training mode"
-    if any(constant(tensor) is None for tensor in node.inputs[1:]):
-        return "its statistics are not constants"
+    if reason := batchnorm_problem(node):
+        return reason
     source = node.inputs[0]
     layer = producer(source)
-    if layer is None or kind(layer) not in _LINEAR:
+    if layer is None or kind(layer) not in LINEAR:
         before = "the model's input" if layer is None else f"{layer.name} ({layer.op})"
         return f"it follows {before}, no linear layer to fold into"
     if len(source.outputs) > 1 or id(source) in outputs:
         return f"the result of {layer.name} is read by others too"
-    if constant(layer.inputs[1]) is None:
-        return f"the weight of {layer.name} is no constant"
-    bias = _bias(layer)
-    if bias is not None and (constant(bias) is None or bias.shape != node.inputs[1].shape):
-        return f"the bias of {layer.name} is not one constant per channel"
-    if layer.attrs.get("alpha", 1.0) != 1.0 or layer.attrs.get("beta", 1.0) != 1.0:
-        return f"{layer.name} scales its product or its bias"
-    return ""
-
-
-def _bias(layer: gs.Node) -> gs.Tensor | None:
-    return layer.inputs[2] if len(layer.inputs) > 2 and not layer.inputs[2].is_empty() else None
+    return layer_problem(layer)
 
 
 def _absorb(layer: gs.Node, norm: gs.Node, taken: set[str]) -> None:
-    gamma, beta, mean, var = (tensor.values.astype(np.float64) for tensor in norm.inputs[1:5])
-    scale = gamma / np.sqrt(var + norm.attrs.get("epsilon", 1e-5))
-    weight, bias = layer.inputs[1], _bias(layer)
-    shift = 0.0 if bias is None else bias.values.astype(np.float64)
-    folded = ((shift - mean) * scale + beta).astype(weight.dtype)
-    keep_inputs(layer, 2)
-    own = bias is not None and bias.name == f"{layer.name}.bias" and not bias.outputs
-    name = bias.name if bias is not None and own else claim(f"{layer.name}.bias", taken)
-    layer.inputs.append(gs.Constant(name, _read_only(folded)))
-    name = weight.name if len(weight.outputs) == 1 else claim(f"{weight.name}.folded", taken)
-    layer.inputs[1] = gs.Constant(name, _read_only(_scaled(layer, weight.values, scale)))
+    scale, shift = scale_and_shift(norm)
+    weight, bias = parameters(layer)
+    write_parameters(layer, _scaled(layer, weight, scale), bias * scale + shift, taken)
 
 
 def _scaled(layer: gs.Node, weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Multiply a weight along its output channels, which every op stores elsewhere."""
-    values = weight.astype(np.float64)
     if layer.op == "Conv":
-        scaled = values * scale.reshape(-1, *[1] * (values.ndim - 1))
+        scaled = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
     elif layer.op == "ConvTranspose":
         groups = layer.attrs.get("group", 1)
-        spatial = [1] * (values.ndim - 2)
-        by_group = values.reshape(groups, -1, *values.shape[1:])
-        scaled = (by_group * scale.reshape(groups, 1, -1, *spatial)).reshape(values.shape)
+        spatial = [1] * (weight.ndim - 2)
+        by_group = weight.reshape(groups, -1, *weight.shape[1:])
+        scaled = (by_group * scale.reshape(groups, 1, -1, *spatial)).reshape(weight.shape)
     else:
-        scaled = values * (scale[:, None] if layer.attrs.get("transB", 0) else scale[None])
-    result: np.ndarray = scaled.astype(weight.dtype)
+        scaled = weight * (scale[:, None] if layer.attrs.get("transB", 0) else scale[None])
+    result: np.ndarray = scaled
     return result
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array
-
-
-def _replace_result(graph: Graph, layer: gs.Node, norm: gs.Node) -> None:
-    """Let the linear layer produce what the BatchNorm produced."""
-    source, result = layer.outputs[0], norm.outputs[0]
-    source.shape = result.shape or source.shape
-    name = result.name
-    redirect(graph, result, source)
-    result.name, source.name = f"{name}/unfolded", name

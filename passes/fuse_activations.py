@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -28,27 +29,45 @@ _ARITHMETIC: dict[str, Callable[..., np.ndarray]] = {
     "Greater": np.greater,
     "Where": np.where,
     "Softplus": lambda x: np.logaddexp(x, 0.0),
+    "Clip": np.clip,
 }
 
-_SPELLED: dict[str, tuple[str, dict[str, object], Callable[[np.ndarray], np.ndarray]]] = {
-    "Erf": ("Gelu", {"approximate": "none"}, lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2)))),
+
+@dataclass(frozen=True)
+class _Whole:
+    """What an expression is called, and the function that it must compute."""
+
+    op: str
+    attrs: dict[str, object]
+    function: Callable[[np.ndarray], np.ndarray]
+
+
+_SPELLED: dict[str, tuple[_Whole, ...]] = {
+    "Erf": (_Whole("Gelu", {"approximate": "none"}, lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2)))),),
     "Tanh": (
-        "Gelu",
-        {"approximate": "tanh"},
-        lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+        _Whole(
+            "Gelu",
+            {"approximate": "tanh"},
+            lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+        ),
     ),
-    "Sigmoid": ("Swish", {}, lambda x: x / (1 + np.exp(-x))),
-    "Softplus": ("Softplus", {}, lambda x: np.logaddexp(x, 0.0)),
+    "Sigmoid": (_Whole("Swish", {}, lambda x: x / (1 + np.exp(-x))),),
+    "Softplus": (_Whole("Softplus", {}, lambda x: np.logaddexp(x, 0.0)),),
+    "Clip": (
+        _Whole("HardSwish", {}, lambda x: x * np.clip(x / 6 + 0.5, 0, 1)),
+        _Whole("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, lambda x: np.clip(x / 6 + 0.5, 0, 1)),
+    ),
 }
-"""By the op that betrays it: what the whole expression is called, and the function it must compute."""
+"""By the op that betrays it: what the whole expression may be, the larger one first."""
 
 
 def fuse_activations(graph: Graph) -> Graph:
-    """Fuse activations that were exported as arithmetic: both forms of GELU, SiLU, and torch's Softplus.
+    """Fuse activations that were exported as arithmetic: both forms of GELU, SiLU, torch's Softplus, and the hard ones.
 
-    An expression around an Erf, a Tanh, a Sigmoid or a Softplus is fused if it computes the activation on a grid
-    of points, however its operands are ordered, and if nothing outside reads its inner values.
-    Gives: one Gelu, Swish (which is SiLU) or Softplus under the name of the layer that the expression was.
+    An expression around an Erf, a Tanh, a Sigmoid, a Softplus or a Clip is fused if it computes the activation on a
+    grid of points, however its operands are ordered, and if nothing outside reads its inner values.
+    Gives: one Gelu, Swish (which is SiLU), Softplus, HardSwish or HardSigmoid under the name of the layer that the
+    expression was.
     Keeps: everything else.
     """
     return edited(graph, _fuse)
@@ -59,11 +78,10 @@ def _fuse(graph: Graph) -> bool:
     changed = False
     for node in graph.nodes:
         if kind(node) in _SPELLED and node.inputs and (found := _expression(node, outputs)):
-            x, last, inner = found
-            op, attrs, _ = _SPELLED[node.op]
+            whole, x, last, inner = found
             _name_whole(graph, last, inner)
             last.inputs.clear()
-            last.op, last.attrs = op, dict(attrs)
+            last.op, last.attrs = whole.op, dict(whole.attrs)
             last.inputs.append(x)
             changed = True
     return changed
@@ -79,27 +97,26 @@ def _name_whole(graph: Graph, last: gs.Node, inner: list[gs.Node]) -> None:
         namesake.name, last.name = freed, name
 
 
-def _expression(anchor: gs.Node, outputs: set[int]) -> tuple[gs.Tensor, gs.Node, list[gs.Node]] | None:
-    """Return the input, the last node and the inner nodes of the activation that an anchor belongs to."""
-    wanted: np.ndarray | None = None
-    for x in _ancestors(anchor):
-        for last in _descendants(anchor):
+def _expression(anchor: gs.Node, outputs: set[int]) -> tuple[_Whole, gs.Tensor, gs.Node, list[gs.Node]] | None:
+    """Return what the activation that an anchor belongs to is, its input, its last node and its inner nodes."""
+    for whole in _SPELLED[anchor.op]:
+        wanted = whole.function(_GRID)
+        for x, last in ((x, last) for x in _ancestors(anchor) for last in _descendants(anchor)):
             region: dict[int, gs.Node] = {}
             values = _evaluate(last, x, region)
             if values is None or not same_shape(x, last.outputs[0]):
                 continue
-            wanted = _SPELLED[anchor.op][2](_GRID) if wanted is None else wanted
             inner = [node for node in region.values() if node is not last]
             if np.allclose(values, wanted, rtol=1e-5, atol=1e-6) and _closed(region, inner, outputs):
-                return x, last, inner
+                return whole, x, last, inner
     return None
 
 
 def _ancestors(anchor: gs.Node) -> Iterator[gs.Tensor]:
-    """Yield the computed tensors above a node that something else reads too, nearest first."""
-    level = {id(tensor): tensor for tensor in anchor.inputs if constant(tensor) is None}
+    """Yield the computed tensors above a node, nearest first."""
+    level = {id(tensor): tensor for tensor in anchor.inputs if constant(tensor) is None and not tensor.is_empty()}
     for _ in range(_DEPTH):
-        yield from (tensor for tensor in level.values() if len(tensor.outputs) > 1)
+        yield from level.values()
         nodes = [node for t in level.values() if (node := producer(t)) is not None and kind(node) in _ARITHMETIC]
         level = {id(tensor): tensor for node in nodes for tensor in node.inputs if constant(tensor) is None}
 

@@ -10,9 +10,11 @@ import onnx.checker
 from passes.drop_noops import drop_noops
 from passes.errors import Problem
 from passes.fold_batchnorm import batchnorms_left, fold_batchnorm
+from passes.fold_batchnorm_forward import batchnorms_before, fold_batchnorm_forward
 from passes.fold_constants import fold_constants
 from passes.fuse_activations import fuse_activations
 from passes.graph import Graph
+from passes.join_batchnorms import join_batchnorms
 from passes.merge_biases import merge_biases
 from passes.recognise_dense import products_left, recognise_dense
 from passes.spell_attributes import paddings_left, spell_attributes
@@ -58,10 +60,12 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(spell_attributes, paddings_left),
     Pass(spell_slices),
     Pass(recognise_dense, products_left),
-    Pass(merge_biases),
     Pass(fuse_activations),
+    Pass(merge_biases),
     Pass(spell_scales),
+    Pass(join_batchnorms),
     Pass(fold_batchnorm, batchnorms_left),
+    Pass(fold_batchnorm_forward, batchnorms_before),
     Pass(spell_pooling),
     Pass(split_residuals, additions_left),
 )
@@ -94,4 +98,4 @@ def canonize(graph: Graph, *, report: Report | None = None, check: bool = False)
 
 def _line(step: Pass, before: Graph, after: Graph) -> str:
     change = "unchanged" if after is before else f"{len(before.nodes)} -> {len(after.nodes)} nodes"
-    return f"{step.name:<16}  {change}"
+    return f"{step.name:<22}  {change}"

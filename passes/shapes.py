@@ -73,10 +73,30 @@ def with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
     del bare.graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
     told = _told(inferred.graph, stated)
-    if not told:
-        return inferred
-    bare.graph.value_info.extend(told)
-    return onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
+    if told:
+        bare.graph.value_info.extend(told)
+        inferred = onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
+    _name_kept_axes(inferred.graph)
+    return inferred
+
+
+def _name_kept_axes(graph: onnx.GraphProto) -> None:
+    """Give an axis that a Resize leaves as it is the name that it had before, in place: inference invents one."""
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in values}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    names: dict[str, str] = {}
+    for node in graph.node:
+        if node.op_type != "Resize" or len(node.input) < 3 or node.input[2] not in weights:
+            continue
+        scales = onnx.numpy_helper.to_array(weights[node.input[2]]).ravel()
+        before, after = (shapes.get(name, ()) for name in (node.input[0], node.output[0]))
+        if len(scales) == len(before) == len(after):
+            axes = zip(scales, before, after, strict=True)
+            kept = {new.dim_param: names.get(old.dim_param, old.dim_param) for s, old, new in axes if s == 1}
+            names |= {new: old for new, old in kept.items() if old and new.startswith(_INVENTED)}
+    for dim in (dim for shape in shapes.values() for dim in shape if dim.dim_param in names):
+        dim.dim_param = names[dim.dim_param]
 
 
 def _told(graph: onnx.GraphProto, stated: dict[str, onnx.ValueInfoProto]) -> list[onnx.ValueInfoProto]:

@@ -22,7 +22,8 @@ def spell_attributes(graph: Graph) -> Graph:
     Needs inferred shapes.  Gives: kernel_shape, strides, dilations (not on AveragePool, which has none
     at opset 18), pads and, for convolutions, group; output_padding on ConvTranspose, without
     output_shape; ceil_mode and count_include_pad on pools; no auto_pad; transA, transB, alpha, beta on
-    Gemm; Pad over all axes; axis of Concat counted from the front; a constant as the second operand of
+    Gemm; no bias of zeros that is not one value per output (torch writes one of shape (outputs, 2) for a Conv3d
+    without bias); Pad over all axes; axis of Concat counted from the front; a constant as the second operand of
     Add and Mul.
     Declines: automatic padding where the input's size is dynamic.
     """
@@ -44,6 +45,9 @@ def _spell(graph: Graph) -> bool:
     changed = False
     for node in graph.nodes:
         before = dict(node.attrs)
+        if kind(node) in _CONVOLUTIONS and stray_bias(node) and not node.inputs[2].values.any():
+            keep_inputs(node, 2)
+            changed = True
         if kind(node) in _WINDOWED:
             _window(node)
         elif kind(node) == "Gemm":
@@ -56,6 +60,12 @@ def _spell(graph: Graph) -> bool:
             changed |= _constant_last(node)
         changed |= node.attrs != before
     return changed
+
+
+def stray_bias(node: gs.Node) -> bool:
+    """Whether a convolution has a constant bias that is no vector."""
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    return bias is not None and bias.ndim != 1
 
 
 def _constant_last(node: gs.Node) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, claim, constant, edited, keep_inputs, kind, same_shape, static_shape
+from passes.affine import write_batchnorm
+from passes.graph import Graph, constant, edited, kind, same_shape, static_shape
 
 _ARITHMETIC = ("Mul", "Div", "Add", "Sub")
 
@@ -28,7 +29,7 @@ def _spell(graph: Graph) -> bool:
     for node in graph.nodes:
         affine = _affine(node) if kind(node) in _ARITHMETIC else None
         if affine is not None:
-            _rewrite(node, *affine, taken)
+            write_batchnorm(node, *affine, taken)
             changed = True
     return changed
 
@@ -55,10 +56,3 @@ def _affine(node: gs.Node) -> tuple[np.ndarray, np.ndarray] | None:
             "Sub": (ones, -constants),
         }[node.op]
     return (scale, shift) if np.isfinite(scale).all() and np.isfinite(shift).all() else None
-
-
-def _rewrite(node: gs.Node, scale: np.ndarray, shift: np.ndarray, taken: set[str]) -> None:
-    node.op, node.attrs = "BatchNormalization", {"epsilon": 0.0}
-    keep_inputs(node, 1)
-    values = {"scale": scale, "shift": shift, "mean": np.zeros(len(scale)), "var": np.ones(len(scale))}
-    node.inputs += [gs.Constant(claim(f"{node.name}.{key}", taken), v.astype(np.float32)) for key, v in values.items()]

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from studies.nets import settle
+
 
 @dataclass(frozen=True)
 class Net:
@@ -135,22 +137,6 @@ def built(net: Net) -> nn.Module:
     module = net.build()
     settle(module, torch.randn(16, *net.shape))
     return module
-
-
-def settle(module: nn.Module, batch: torch.Tensor, rounds: int = 2) -> None:
-    """Set BatchNorm statistics by forward passes, with affine parameters that are not trivial."""
-    generator = torch.Generator().manual_seed(1)
-    norms = [m for m in module.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d))]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.weight.data.uniform_(0.5, 1.5, generator=generator)
-        norm.bias.data.normal_(0, 0.2, generator=generator)
-    module.train()
-    with torch.no_grad():
-        for _ in range(rounds):
-            module(batch)
-    module.eval()
 
 
 def inputs(net: Net, count: int = 3) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Which rule a layer gets: order, first layers, overrides, TOML, and every way to be refused."""
 
+import onnx
+import onnx.parser
 import pytest
 
 import lrpc
@@ -210,3 +212,23 @@ def test_what_cannot_be_resolved_of_a_window_is_refused():
     with pytest.raises(lrpc.LrpcError, match="pool") as error:
         lrpc.plan_model(proto)
     assert "explicit pads" in str(error.value) or "dynamic" in str(error.value)
+
+
+HEADLINES = {
+    "an input and a layer": (
+        "g (double[b,2] x) => (double[b,2] y) <double[2,2] w = {1,2,3,4}> { y = MatMul(x, w) }",
+        "1 of 1 layers of g cannot be explained.",
+    ),
+    "an input alone": ("g (bfloat16[b,2] x) => (bfloat16[b,2] y) { y = Relu(x) }", "g cannot be explained."),
+    "a layer": (
+        "g (float[b,2] x) => (float[b,2] y) { a = Relu(x) y = Erf(a) }", "1 of 2 layers of g cannot be explained.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "headline"), HEADLINES.values(), ids=HEADLINES)
+def test_inputs_and_outputs_do_not_count_as_layers(text, headline):
+    proto = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 18]> {text}')
+    with pytest.raises(lrpc.LrpcError) as error:
+        lrpc.plan_model(proto)
+    assert error.value.headline == headline

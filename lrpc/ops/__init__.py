@@ -13,6 +13,7 @@ from lrpc.ops.op import LinearOp, Op, Selection
 from lrpc.ops.pool import AveragePool, GlobalAveragePool
 from lrpc.ops.product import Product
 from lrpc.ops.resize import Resize
+from lrpc.ops.response_norm import ResponseNorm
 from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Slice, Sum, Transpose
 
 __all__ = ["OPS", "LinearOp", "Op", "Selection"]
@@ -23,6 +24,7 @@ _TABLE: tuple[Op, ...] = (
     Dense("Gemm", Kind.DENSE),
     BatchNorm("BatchNormalization", Kind.BATCH_NORM, elementwise=True),
     LayerNorm("LayerNormalization", Kind.LAYER_NORM, elementwise=True),
+    ResponseNorm("LRN", Kind.LAYER_NORM, elementwise=True),
     Sum("Sum", Kind.SUM),
     Product("Mul", Kind.PRODUCT),
     AveragePool("AveragePool", Kind.AVERAGE_POOL),

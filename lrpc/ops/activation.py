@@ -121,7 +121,7 @@ def _prelu(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
 
 
 def _elu(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
-    return f.where_positive("slope", x, 1.0, f("Add", "tail", y, _number(node, "alpha", 1.0)))
+    return f.where_positive("slope", x, 1.0, _tail(f, x, _number(node, "alpha", 1.0)))
 
 
 def _celu(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
@@ -131,7 +131,12 @@ def _celu(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
 
 def _selu(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
     alpha, scale = _number(node, "alpha", 1.6732632), _number(node, "gamma", 1.0507010)
-    return f.where_positive("slope", x, scale, f("Add", "tail", y, alpha * scale))
+    return f.where_positive("slope", x, scale, _tail(f, x, alpha * scale))
+
+
+def _tail(f: Scalar, x: gs.Tensor, factor: float) -> gs.Tensor:
+    """factor * exp(x): y + factor, which it equals for x <= 0, is the difference of two nearly equal numbers."""
+    return f("Mul", "tail", f("Exp", "tail/exp", x), factor)
 
 
 def _sigmoid(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
@@ -139,7 +144,8 @@ def _sigmoid(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
 
 
 def _tanh(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
-    return f("Sub", "slope", 1.0, f("Mul", "square", y, y))
+    """(1 - y) (1 + y): 1 - y^2 would round y^2 where y is nearly 1."""
+    return f("Mul", "slope", f("Sub", "below", 1.0, y), f("Add", "above", y, 1.0))
 
 
 def _softplus(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:

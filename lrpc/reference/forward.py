@@ -191,6 +191,14 @@ def _layer_norm(inputs: list[Tensor], a: Attributes) -> Tensor:
     return normal * scale + shift[0] if shift and shift[0].numel() else normal * scale
 
 
+def _lrn(inputs: list[Tensor], a: Attributes) -> Tensor:
+    x, size = inputs[0], a["size"]
+    around = F.pad(x**2, (0, 0, 0, 0, (size - 1) // 2, size // 2))
+    squares = around.unfold(1, size, 1).sum(dim=-1)
+    result: Tensor = x / (a.get("bias", 1.0) + a.get("alpha", 1e-4) / size * squares) ** a.get("beta", 0.75)
+    return result
+
+
 def _resize(inputs: list[Tensor], a: Attributes) -> Tensor:
     """One axis after the other: pick the nearest value, or blend the two around."""
     x, scales, sizes = inputs[0], *(*inputs[2:], None, None)[:2]
@@ -270,6 +278,7 @@ FORWARD: dict[str, Forward] = {
     "Transpose": _transpose,
     "Concat": lambda inputs, a: torch.cat(inputs, dim=a["axis"]),
     "LayerNormalization": _layer_norm,
+    "LRN": _lrn,
     "Resize": _resize,
     "Slice": _slice,
     "Pad": _pad,

@@ -87,7 +87,7 @@ class Oracle:
         with torch.no_grad():
             for node in self.graph.nodes:
                 values[node.outputs[0].name] = self._layer(node)(self._inputs(node, values))
-        arriving = self._backward(values, torch.as_tensor(np.asarray(seed)).to(self.dtype))
+        arriving = self.backward(values, torch.as_tensor(np.asarray(seed)).to(self.dtype))
         outputs = {node.name: node.outputs[0].name for node in self.graph.nodes}
         return ReferenceResult(
             output=values[self.graph.outputs[0].name].numpy(),
@@ -96,7 +96,11 @@ class Oracle:
             arriving={layer: arriving[name].numpy() for layer, name in outputs.items()},
         )
 
-    def _backward(self, values: dict[str, Tensor], seed: Tensor) -> dict[str, Tensor]:
+    def backward(self, values: Mapping[str, Tensor], seed: Tensor) -> dict[str, Tensor]:
+        """Explain a forward pass, whoever ran it.
+
+        values: the input and each layer's output, by tensor.  Returns what arrives at each of them.
+        """
         arriving = {self.graph.outputs[0].name: seed}
         for node in reversed(self.graph.nodes):
             inputs = self._inputs(node, values)
@@ -108,7 +112,7 @@ class Oracle:
                 arriving[tensor.name] = arriving[tensor.name] + part if tensor.name in arriving else part
         return arriving
 
-    def _inputs(self, node: gs.Node, values: dict[str, Tensor]) -> list[Tensor]:
+    def _inputs(self, node: gs.Node, values: Mapping[str, Tensor]) -> list[Tensor]:
         data = node.inputs if node.op in MULTIPLE else node.inputs[:1]
         return [values[tensor.name] for tensor in data]
 

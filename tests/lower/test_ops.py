@@ -106,6 +106,10 @@ MOVING = {
     "layer norm over several axes, without shift": (
         "LayerNormalization", {"axis": 2}, (2, 3, 4), (2, 3, 4), {"scale": normal(3, 4)},
     ),
+    "response norm": (
+        "LRN", {"size": 3, "alpha": 0.9, "beta": 0.75, "bias": 0.8}, (5, 3, 4), (5, 3, 4), {},
+    ),
+    "response norm over more channels than there are": ("LRN", {"size": 5, "alpha": 2.0}, (2, 3, 4), (2, 3, 4), {}),
     "tanh": ("Tanh", {}, (4, 5), (4, 5), {}),
     "softplus": ("Softplus", {}, (4, 5), (4, 5), {}),
     "softsign": ("Softsign", {}, (4, 5), (4, 5), {}),

@@ -9,33 +9,22 @@ from torch import nn
 from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.efficientnet import MBConvConfig
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 from torchvision.ops import SqueezeExcitation
 
 import lrpc
 from lrpc.export import module_to_proto
 from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import relative_error
+from lrpc.ops import OPS
 from lrpc.reference import run_oracle
 from passes.errors import LrpcError
-from tests.nets import settle
+from passes.load import load
+from passes.pipeline import canonize
+from studies.nets import UNet, settle
 from tests.targets import DISTINCT
 
 LIMIT, YARDSTICKS = 2e-6, 4
-
-
-class UNet(nn.Module):
-    """Two levels, a skip by concatenation, bilinear upsampling: one map of 3 classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-        self.deep = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
-        self.up = nn.Upsample(scale_factor=2, mode="bilinear")
-        self.head = nn.Sequential(nn.Conv2d(16, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        skip = self.down(x)
-        return self.head(torch.cat([skip, self.up(self.deep(skip))], dim=1))
 
 
 def excited() -> nn.Module:
@@ -86,7 +75,38 @@ def test_a_family_agrees_with_the_oracle(name):
             assert relative_error(ours.relevance, exact.relevance) < max(LIMIT, YARDSTICKS * yardstick), target
 
 
-def test_a_transformer_is_refused_with_all_that_is_missing():
-    module = models.VisionTransformer(16, 8, 1, 2, 16, 32, num_classes=5)
-    with pytest.raises(LrpcError, match="cannot be explained"):
-        lrpc.plan_model(module, example_input=torch.randn(1, 3, 16, 16), composite=lrpc.composites.epsilon_plus())
+TRANSFORMERS = {
+    "vit": (
+        lambda: models.VisionTransformer(32, 8, 1, 2, 16, 32, num_classes=5),
+        {"Add", "Expand", "MatMul", "Shape", "Softmax"},
+    ),
+    "swin": (
+        lambda: models.SwinTransformer([4, 4], 16, [2], [2], [4, 4], num_classes=5),
+        {"Add", "Concat", "MatMul", "Softmax"},
+    ),
+    "swin v2": (
+        lambda: models.SwinTransformer(
+            [4, 4], 16, [2], [2], [4, 4], num_classes=5, block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2
+        ),
+        {"Add", "Concat", "Div", "Expand", "MatMul", "Mul", "ReduceL2", "Shape", "Softmax"},
+    ),
+    "maxvit": (
+        lambda: models.MaxVit((32, 32), 16, 4, [16], [1], 8, 0.0, num_classes=5),
+        {"Add", "Einsum", "Softmax"},
+    ),
+}
+"""Small ones of the ops that the large are made of, and which of these are missing."""
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_a_transformer_is_refused_with_every_layer_that_is_missing(name):
+    build, missing = TRANSFORMERS[name]
+    torch.manual_seed(0)
+    proto = module_to_proto(build().eval(), torch.randn(2, 3, 32, 32))
+    graph = canonize(load(proto))
+    with pytest.raises(LrpcError, match=rf"of {len(graph.nodes)} layers of \S+ cannot be explained") as caught:
+        lrpc.plan_model(proto, composite=lrpc.composites.epsilon_plus())
+    problems = caught.value.problems
+    assert {problem.op for problem in problems} == missing
+    assert {node.name for node in graph.nodes if node.op not in OPS} <= {problem.layer for problem in problems}
+    assert all(problem.reason in str(caught.value) for problem in problems)

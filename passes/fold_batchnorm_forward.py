@@ -1,0 +1,96 @@
+"""BatchNormalization is folded into the linear layer behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from passes.affine import LINEAR, batchnorm_problem, layer_problem, parameters, scale_and_shift, write_parameters
+from passes.errors import Problem
+from passes.graph import Graph, edited, kind
+
+
+def fold_batchnorm_forward(graph: Graph) -> Graph:
+    """Fold BatchNormalization into the Conv, ConvTranspose or Gemm that alone reads its output.
+
+    With scale = gamma / sqrt(var + eps) and shift = beta - mean * scale:  w' = w * scale on the input channels, b' = b
+    plus the sum of w * shift over all taps, computed in float64 and rounded once.
+    Needs spelled attributes; comes after `fold_batchnorm`, which folds into the layer before it where there is one.
+    Gives: the linear layer under its own name, its bias as `NAME.bias`.
+    Keeps: a constant that another layer reads too as it is (the folded one is a new constant).
+    Declines: a result that others read too, or no linear layer; a shift other than 0 in front of a padded Conv, whose
+    borders see zeros and no shift, or in front of a ConvTranspose, whose borders see fewer taps; weights or statistics
+    that are computed, a Gemm with scales or with a bias that is not one value per output, training mode.
+    """
+    return edited(graph, _fold)
+
+
+def batchnorms_before(graph: Graph) -> list[Problem]:
+    """Return the BatchNormalizations that a linear layer reads and that stay, each with the reason."""
+    outputs = {id(output) for output in graph.outputs}
+    readers = [n for n in graph.nodes if kind(n) == "BatchNormalization" and _linear_readers(n)]
+    return [Problem(node.name, node.op, _declined(node, outputs)) for node in readers]
+
+
+def _fold(graph: Graph) -> bool:
+    taken = graph.names()
+    outputs = {id(output) for output in graph.outputs}
+    changed = False
+    for node in graph.nodes:
+        if kind(node) == "BatchNormalization" and _linear_readers(node) and not _declined(node, outputs):
+            (layer,) = node.outputs[0].outputs
+            _absorb(layer, node, taken)
+            layer.inputs[0] = node.inputs[0]
+            node.inputs.clear()
+            changed = True
+    return changed
+
+
+def _linear_readers(node: gs.Node) -> list[gs.Node]:
+    result = node.outputs[0]
+    return [reader for reader in result.outputs if kind(reader) in LINEAR and reader.inputs[0] is result]
+
+
+def _declined(node: gs.Node, outputs: set[int]) -> str:
+    if reason := batchnorm_problem(node):
+        return reason
+    layer, *others = node.outputs[0].outputs
+    if others or id(node.outputs[0]) in outputs:
+        return f"{layer.name} is not all that reads its result"
+    if layer.attrs.get("transA", 0):
+        return f"{layer.name} transposes its input"
+    if layer.op != "Gemm" and any(size is None for size in layer.attrs.get("pads", [None])):
+        return f"the padding of {layer.name} is not known"
+    if scale_and_shift(node)[1].any():
+        if layer.op == "ConvTranspose":
+            return f"{layer.name} would see its shift through fewer taps at the borders"
+        if any(layer.attrs.get("pads", ())):
+            return f"{layer.name} pads with zeros, which the shift does not reach"
+    return layer_problem(layer)
+
+
+def _absorb(layer: gs.Node, norm: gs.Node, taken: set[str]) -> None:
+    scale, shift = scale_and_shift(norm)
+    weight, bias = parameters(layer)
+    added = _along_inputs(layer, weight, shift)
+    earned = 0.0 if layer.op == "ConvTranspose" else added.sum(axis=_taps(layer, weight))
+    write_parameters(layer, _along_inputs(layer, weight, scale), bias + earned, taken)
+
+
+def _taps(layer: gs.Node, weight: np.ndarray) -> tuple[int, ...]:
+    """Return the axes of a weight that an output value is a sum over."""
+    return (0,) if layer.op == "Gemm" and not layer.attrs.get("transB", 0) else tuple(range(1, weight.ndim))
+
+
+def _along_inputs(layer: gs.Node, weight: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Multiply a weight along its input channels, which every op stores elsewhere, and a grouped Conv by group."""
+    if layer.op == "Conv":
+        groups = layer.attrs.get("group", 1)
+        by_output = np.repeat(factors.reshape(groups, -1), weight.shape[0] // groups, axis=0)
+        scaled = weight * by_output.reshape(*by_output.shape, *[1] * (weight.ndim - 2))
+    elif layer.op == "Gemm" and layer.attrs.get("transB", 0):
+        scaled = weight * factors
+    else:
+        scaled = weight * factors.reshape(-1, *[1] * (weight.ndim - 1))
+    result: np.ndarray = scaled
+    return result
