@@ -45,6 +45,7 @@ def run(tmp_path, monkeypatch):
         ("doctor",),
         ("validate",),
         ("bench",),
+        ("conformance",),
         ("passes",),
     ],
 )
