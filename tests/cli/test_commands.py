@@ -46,6 +46,7 @@ def run(tmp_path, monkeypatch):
         ("validate",),
         ("bench",),
         ("package",),
+        ("conformance",),
         ("passes",),
     ],
 )
