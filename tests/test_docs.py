@@ -135,3 +135,13 @@ def test_benchmarks_is_what_the_runs_make():
     from benchmarks.report import page
 
     assert (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8") == page()
+
+
+def test_architectures_is_what_the_runs_make_and_leaves_no_builder_out():
+    """`python -m studies.architectures` runs the networks and writes it."""
+    from studies.architectures_page import page, stored
+    from studies.nets import NETS
+
+    assert (ROOT / "docs/architectures.md").read_text(encoding="utf-8") == page()
+    assert all(name in page() for name in NETS)
+    assert set(stored()["nets"]) <= set(NETS)

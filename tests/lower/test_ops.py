@@ -213,6 +213,15 @@ def test_a_gradient_equals_autograds(case):
     check(plan_of(*case, rules.Gradient()), case[2], case[3])
 
 
+@pytest.mark.parametrize("name", ["elu", "celu", "selu"])
+def test_a_slope_far_below_zero_loses_no_digits(name):
+    """f(x) - f(-inf) would: the two are nearly equal there."""
+    plan = plan_of(*MOVING[name], rules.Gradient())
+    x = np.linspace(-12, -4, 20, dtype=np.float32).reshape(1, 4, 5)
+    exact = run_oracle(plan.graph, plan.behaviours, x, np.ones_like(x)).relevance
+    np.testing.assert_allclose(run_traced(plan, x, np.ones_like(x)).relevance, exact, rtol=3e-6)
+
+
 RELU_RULES = [rules.Pass(), rules.ReluDeconvNet(), rules.ReluGuidedBackprop(), rules.ReluBetaSmooth(10.0)]
 
 

@@ -26,8 +26,7 @@ INPUTS = 3
 
 BUILDERS = (
     "densenet121", "ecg", "efficientnet_b0", "googlenet", "lraspp_mobilenet_v3_large", "mnasnet0_5", "mobilenet_v2",
-    "mobilenet_v3_small", "r2plus1d_18", "regnet_y_400mf", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "unet",
-    "vgg11_bn",
+    "mobilenet_v3_small", "r3d_18", "regnet_y_400mf", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "unet",
 )  # fmt: skip
 
 pytestmark = pytest.mark.slow

@@ -64,13 +64,22 @@ def yardstick(plan: Plan, net: RandomNet, exact: ReferenceResult, ours: Traced) 
     """How far rounding moves the oracle.
 
     In float32, on inputs that differ by a rounding; in float64 on one of these; and in float64 on the activations that
-    ONNX Runtime computed, whose Sigmoid, Tanh and Exp are coarser than PyTorch's.
+    ONNX Runtime computed, whose kernels are coarser than PyTorch's.
     """
     moved = [np.stack(copies) for copies in zip(*(rounding_copies(x[None], 4) for x in net.x), strict=True)]
     found = [run_oracle(plan.graph, plan.behaviours, x, net.seed, "float32").relevance for x in moved]
     found.append(run_oracle(plan.graph, plan.behaviours, moved[1], net.seed).relevance)
     found.append(explained(plan, net, ours.activations))
     return max(relative_error(values, exact.relevance) for values in found)
+
+
+def coarseness(plan: Plan, exact: ReferenceResult) -> float:
+    """How far, relatively, ONNX Runtime's Sigmoid can be off on this network: 2^-23 of a value that is as small as exp(x)."""
+    outputs = [exact.activations[node.name] for node in plan.graph.nodes if node.op == "Sigmoid"]
+    layers = {node.outputs[0].name: node.name for node in plan.graph.nodes}
+    inputs = [node.inputs[0].name for node in plan.graph.nodes if node.op == "Swish"]
+    outputs += [1 / (1 + np.exp(-exact.activations[layers[name]])) for name in inputs if name in layers]
+    return max((2.0**-23 / values.min() for values in outputs), default=0.0)
 
 
 def explained(plan: Plan, net: RandomNet, activations: dict[str, np.ndarray]) -> np.ndarray:
@@ -89,7 +98,7 @@ def check(net: RandomNet, name: str) -> None:
     for target in (None, TARGETS["cpu"]):
         ours = run_traced(plan, net.x, net.seed, target)
         assert relative_error(ours.output, exact.output) < max(1e-5, YARDSTICKS * given)
-        limit = max(FLOOR, YARDSTICKS * yardstick(plan, net, exact, ours))
+        limit = max(FLOOR, YARDSTICKS * yardstick(plan, net, exact, ours), coarseness(plan, exact))
         error = relative_error(ours.relevance, exact.relevance)
         assert error < limit, f"{name}, {target}: {error:.1e}, allowed are {limit:.1e}\n{plan}"
         if name in ("bounded", "kept"):
@@ -109,7 +118,6 @@ FOUND = {
     "the batch has another name behind a Resize, so that a gate seems to broadcast": (115, "epsilon_gamma_box"),
     "and that a GELU is not seen": (856, "guided_backprop"),
     "and that a sum is not": (1129, "epsilon_plus_flat"),
-    "the slope of an Elu far below 0 as the difference of two nearly equal numbers": (244, "deconvnet"),
 }
 """What was wrong once, by the number of the network that showed it."""
 
