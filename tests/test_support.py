@@ -68,11 +68,13 @@ def plan_of(nodes, read, overrides):
     weights = {name: rng.standard_normal((2, 2, 1, 1)).astype(np.float32) for name in "vwu"}
     weights |= CHANNEL | {name: np.array(v, np.float32) for name, v in (("low", 0), ("below", -1), ("high", 6))}
     weights["pads"] = np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
-    whole = [node("Conv", "x w", "z", "conv1", **CONV2), *nodes, node("Conv", f"{read} u", "y", "conv2", **CONV2)]
+    # Padded, so that a BatchNorm before it stays a layer: what pads would miss its shift.
+    last = node("Conv", f"{read} u", "y", "conv2", **(CONV2 | {"pads": [1, 1, 1, 1]}))
+    whole = [node("Conv", "x w", "z", "conv1", **CONV2), *nodes, last]
     used = {name for n in whole for name in n.input}
     weights = {name: value for name, value in weights.items() if name in used}
     size = {"pool": 2, "pad": 6}.get(next((n.name for n in nodes if n.name in ("pool", "pad")), ""), 4)
-    proto = model(whole, weights, {"x": ["batch", 2, 4, 4]}, {"y": ["batch", 2, size, size]})
+    proto = model(whole, weights, {"x": ["batch", 2, 4, 4]}, {"y": ["batch", 2, size + 2, size + 2]})
     return assign(canonize(load(proto)), Composite("test", ENTRIES), list(overrides.items()))
 
 
