@@ -17,6 +17,7 @@ SAME_SHAPE, CELU = "ConvTranspose with output_shape and auto_pad", "Celu with an
 OUTPUT_SHAPE, COL2IM, NEGATIVE_PAD = "ConvTranspose with output_shape", "Col2Im", "Pad by a negative amount"
 POOL_1D = "MaxPool or AveragePool in one dimension"
 NO_VALUE = "ConstantOfShape without a value"
+LRN_BIAS = "LRN with a bias other than 1"
 BOTH_WAYS = "one weight used both ways round"
 """By Conv and ConvTranspose, or by Gemm as it is and transposed."""
 
@@ -47,6 +48,7 @@ FORMS: dict[str, Callable[[Use], bool]] = {
     POOL_1D: lambda use: use.op in ("MaxPool", "AveragePool") and len(use.attributes.get("kernel_shape", ())) == 1,
     NO_VALUE: lambda use: use.op == "ConstantOfShape" and "value" not in use.attributes,
     CELU: lambda use: use.op == "Celu" and use.attributes.get("alpha", 1.0) != 1.0,
+    LRN_BIAS: lambda use: use.op == "LRN" and use.attributes.get("bias", 1.0) != 1.0,
     BOTH_WAYS: lambda use: use.both_ways,
 }
 
@@ -68,6 +70,7 @@ LACKS: dict[str, dict[str, Lack]] = {
     "openvino": {
         MAX_UNPOOL: Lack("run", "refused"),
         SAME_SHAPE: Lack("run", "wrong"),
+        LRN_BIAS: Lack("run", "wrong"),
         BOTH_WAYS: Lack("run", "wrong where it is square: packed for the one, it is taken for the other"),
     },
     "tract": {

@@ -202,6 +202,7 @@ def of_the_table() -> dict[str, Form]:
         _row(has.POOL_1D, [node("AveragePool", ["x"], ["y"], kernel_shape=[3])], {}, {"x": normal(2, 4, 9)}),
         _row(has.NO_VALUE, [node("Shape", ["x"], ["s"]), node("ConstantOfShape", ["s"], ["y"])]),
         _row(has.CELU, [node("Celu", ["x"], ["y"], alpha=0.5)]),
+        _row(has.LRN_BIAS, [node("LRN", ["x"], ["y"], size=3, bias=0.8)]),
         _row(has.BOTH_WAYS, both, {"w": KERNEL}),
     ]  # fmt: skip
     return {form.name: form for form in forms}
