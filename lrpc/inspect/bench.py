@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,16 +166,21 @@ def _timed(contestants: list[Contestant], x: np.ndarray, setting: Setting, repor
     for size in setting.batches:
         # Started afresh, since a session keeps the most memory that a batch ever took.
         with _started(contestants, setting.machine) as runs:
-            batch = np.repeat(x, size, axis=0)
-            seconds: dict[str, list[float]] = {name: [] for name in runs}
-            for turn in range(1 + setting.rounds):
-                report(f"batch {size}, " + (f"round {turn} of {setting.rounds}" if turn else "warming up"))
-                for name, run in runs.items():
-                    seconds[name].append(_seconds(run, batch))
-            timings.append(Timing(size, {name: min(turns[1:]) for name, turns in seconds.items()}))
+            seconds = _turns(runs, np.repeat(x, size, axis=0), setting.rounds, report)
+        timings.append(Timing(size, seconds))
     if setting.memory:
         timings = [_weighed(timing, contestants, x, setting.machine, report) for timing in timings]
     return timings
+
+
+def _turns(runs: Mapping[str, Run], batch: np.ndarray, rounds: int, report: Report) -> dict[str, float]:
+    """Return the seconds of each one's best turn, after one to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(1 + rounds):
+        report(f"batch {len(batch)}, " + (f"round {turn} of {rounds}" if turn else "warming up"))
+        for name, run in runs.items():
+            seconds[name].append(_seconds(run, batch))
+    return {name: min(turns[1:]) for name, turns in seconds.items()}
 
 
 @contextmanager
