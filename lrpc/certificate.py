@@ -56,9 +56,15 @@ class Bound:
     only: str = ""
 
     def __str__(self) -> str:
+        if self == UNREACHED:
+            return "no relevance"
         if math.isinf(self.limit):
             return f"unbounded ({self.only})" if self.only else "unbounded"
         return f"<= {self.limit:.4g}" + (f" {self.condition}" if self.condition else "")
+
+
+UNREACHED = Bound(0.0, only="leads to another input")
+"""Of a layer that does not depend on the input that relevance goes to: the graphs leave it out."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +108,11 @@ def certify(plan: Plan) -> Certificate:
     """Bound the amplification of every layer of a plan, and of the network as a whole."""
     known = signs(plan.graph)
     bounds: dict[str, Bound] = {}
-    growth = {tensor.name: 1.0 for tensor in plan.graph.inputs}
+    growth, reached = {plan.graph.inputs[0].name: 1.0}, plan.reached
     for node, row in zip(plan.graph.nodes, plan.rows, strict=True):
         op = OPS[node.op]
-        bounds[row.layer] = layer_bound(op, node, row.rule, [known[tensor.name] for tensor in op.data(node)])
+        inputs = [known[tensor.name] for tensor in op.data(node)]
+        bounds[row.layer] = layer_bound(op, node, row.rule, inputs) if row.layer in reached else UNREACHED
         ways = max(growth.get(tensor.name, 0.0) for tensor in op.data(node))
         growth[node.outputs[0].name] = ways * bounds[row.layer].limit if ways else 0.0
     return Certificate(bounds, growth[plan.graph.outputs[0].name])

@@ -14,7 +14,7 @@ import lrpc
 from lrpc import composites
 from lrpc.bundle import FORMAT, Manifest, save_bundle, save_single_file
 from lrpc.composite import Composite
-from lrpc.image import InputSpec
+from lrpc.entries import input_spec, others_in
 from lrpc.lower import explain_graph, forward_graph, relevance_graph
 from lrpc.lower.half import half_forward as to_half
 from lrpc.lower.tunable import tunables
@@ -102,10 +102,11 @@ class Compiled:
 
     def _manifest(self, seed: str) -> Manifest:
         graph = self.plan.graph
-        spec = InputSpec.from_metadata(graph.metadata)
+        spec = input_spec(graph)
         entry, output = graph.inputs[0], graph.outputs[0]
         told = {key: getattr(spec, key, None) for key in ("mean", "std", "low", "high")}
-        return {
+        others = [other.to_json() for other in others_in(graph)]
+        return ({"others": others} if others else {}) | {
             "format": FORMAT,
             "versions": {"lrpc": lrpc.__version__, "onnx": onnx.__version__},
             "model": {
@@ -146,7 +147,8 @@ def compile(
     1 (default), what facts leave of them, in the forms that are cheapest on `target`: "cpu", "cuda", "web", "openvino",
     "tensorrt", "tract", "portable" (what all of these have), or "auto", which is "cpu".
     input, output: which input relevance goes to and which output is explained, by name, where the model has several;
-    `output` may be an inner tensor, such as the scores before a softmax.
+    the other inputs stay inputs of the graphs, and what flows to them is left out. `output` may be an inner tensor,
+    such as the scores before a softmax.
     report: called with one line per canonization step.
     Raises LrpcError with every problem of the model.
     """
@@ -184,7 +186,7 @@ def plan_model(
 
 def default_composite(graph: Graph) -> Composite:
     """Return epsilon_gamma_box where the file tells the input's range, else epsilon_plus_flat."""
-    spec = InputSpec.from_metadata(graph.metadata)
+    spec = input_spec(graph)
     if spec is None or spec.low is None or spec.high is None:
         return composites.epsilon_plus_flat()
     return composites.epsilon_gamma_box(low=spec.low, high=spec.high)

@@ -30,11 +30,14 @@ class FactRow:
 
 
 def fact_rows(plan: Plan) -> list[FactRow]:
-    """Return a row for each linear layer of a plan that has a linear rule, in the order of the network."""
-    known, simple = facts(plan), simplify(plan)
+    """Return a row for each linear layer of a plan that has a linear rule, in the order of the network.
+
+    Layers that relevance does not reach, because they lead to another input, have none.
+    """
+    known, simple, reached = facts(plan), simplify(plan), plan.reached
     rows = []
     for row, after in zip(plan.rows, simple.rows, strict=True):
-        if isinstance(row.rule, Rule):
+        if isinstance(row.rule, Rule) and row.layer in reached:
             of, bias = known[row.layer], known[row.layer].b != ZEROS
             text = formula(after.rule, parametric=row.kind in LINEAR)
             rows.append(FactRow(row.layer, str(row.rule), str(of), maps(row.rule, bias), maps(after.rule, bias), text))

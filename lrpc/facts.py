@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -35,8 +36,12 @@ class Facts:
 
 
 def signs(graph: Graph, entry: Sign = ANY) -> dict[str, Sign]:
-    """Return the sign of every computed tensor of a planned graph by name. entry: what is assumed of its input."""
-    known = {tensor.name: entry for tensor in graph.inputs}
+    """Return the sign of every computed tensor of a planned graph by name.
+
+    entry: what is assumed of the input that relevance goes to. Of others nothing is, but what their type tells.
+    """
+    first, *others = graph.inputs
+    known = {first.name: entry} | {tensor.name: _sign_of_type(tensor.dtype) for tensor in others}
     for node in graph.nodes:
         op = OPS[node.op]
         fixed = {tensor.name: constant(tensor) for tensor in op.data(node)}  # a Concat may join constants
@@ -82,6 +87,10 @@ def parameter_signs(op: LinearOp, node: gs.Node) -> tuple[Sign, Sign]:
         NON_NEGATIVE if weight is None else _sign_of(weight),
         ZEROS if bias is None else _sign_of(bias),
     )
+
+
+def _sign_of_type(dtype: Any) -> Sign:
+    return NON_NEGATIVE if isinstance(dtype, np.dtype) and dtype.kind in "ub" else ANY
 
 
 def _sign_of(values: np.ndarray) -> Sign:

@@ -18,7 +18,7 @@ def run_pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the model's output and the relevance at its input.
 
-    feeds: the model's input and `seed`.  device: where taps stay.  output: the name of the model's output.
+    feeds: the model's inputs and `seed`.  device: where taps stay.  output: the name of the model's output.
     tunables: values for inputs that have defaults.
     """
     values = _run_forward(forward, feeds, device)

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-from lrpc.image import InputSpec
+from lrpc.entries import input_spec
 from lrpc.lower.graphs import RELEVANCE, Where
 from lrpc.lower.heatmap import HEATMAP, heatmap_out
 from lrpc.lower.picture import IMAGE, picture_in
@@ -64,7 +64,7 @@ class Pictures:
 
 
 def _normalisation(graph: Graph) -> tuple[list[float], list[float]]:
-    spec = InputSpec.from_metadata(graph.metadata)
+    spec = input_spec(graph)
     if spec is None or spec.mean is None or spec.std is None:
         raise LrpcError(
             f"{graph.name} does not tell how pictures are normalised (mean and std), so --preprocess cannot.",

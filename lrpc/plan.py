@@ -33,7 +33,7 @@ from lrpc.ops import OPS, LinearOp, Op
 from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
 from passes.gates import gated_signal
-from passes.graph import Graph
+from passes.graph import Graph, depending
 
 Overrides = Sequence[tuple[str, Behaviour]]
 """(pattern over layer names, rule) pairs, which win over the composite; the first match wins."""
@@ -62,6 +62,21 @@ class Plan:
     def behaviours(self) -> dict[str, Behaviour]:
         """The rule of each layer by name."""
         return {row.layer: row.rule for row in self.rows}
+
+    @property
+    def reached(self) -> set[str]:
+        """The layers that relevance reaches on its way to the input: those that depend on it."""
+        known = depending(self.graph)
+        return {node.name for node in self.graph.nodes if node.outputs[0].name in known}
+
+    @property
+    def destination(self) -> str:
+        """Where relevance goes and what is left out, in a sentence; "" for a model of one input."""
+        first, *others = (tensor.name for tensor in self.graph.inputs)
+        if not others:
+            return ""
+        left = ", ".join(others)
+        return f"relevance goes to the input {first}; what flows to {left} is left out of `relevance` and `health`"
 
     def __str__(self) -> str:
         head = ("#", "layer", "op", "kind", "rule", "why")
@@ -159,12 +174,17 @@ def _unsupported(node: gs.Node) -> str:
 
 
 def _first_layers(graph: Graph, entries: Sequence[Entry]) -> dict[int, str]:
-    """Return, by place among the entries, the layer that a `first` entry means."""
+    """Return, by place among the entries, the layer that a `first` entry means.
+
+    It depends on the input that relevance goes to: the first layer of another one is an inner layer to it.
+    """
+    known = depending(graph)
+    reached = [node for node in graph.nodes if node.outputs[0].name in known]
     order = {node.name: position for position, node in enumerate(graph.nodes)}
     leaves = {name: module.leaf_index for name, module in graph.modules.items() if module.leaf_index is not None}
     first = {}
     for index, entry in enumerate(entries):
-        layers = [n.name for n in graph.nodes if entry.first and n.op in OPS and OPS[n.op].kind in entry.kinds]
+        layers = [n.name for n in reached if entry.first and n.op in OPS and OPS[n.op].kind in entry.kinds]
         registered = leaves if all(layer in leaves for layer in layers) else order
         if layers:
             first[index] = min(layers, key=lambda layer: (registered[layer], order[layer]))

@@ -19,6 +19,7 @@ import onnxruntime as ort
 from lrpc.binding import Binding, device_of
 from lrpc.bundle import load_manifest
 from lrpc.health import Health, HealthWarning, health
+from lrpc.others import Arrays, Other, checked_others, others_of, part_of
 from lrpc.pair import run_pair
 from lrpc.seeds import Target, checked, is_seed, one_hot
 from lrpc.session import CPU, RunOptions, open_session
@@ -92,7 +93,11 @@ class Explainer:
         self._check_pair(needed=not fused)
 
     def __call__(
-        self, x: np.ndarray, target: Target = None, tunables: Mapping[str, float] | None = None
+        self,
+        x: np.ndarray,
+        target: Target = None,
+        tunables: Mapping[str, float] | None = None,
+        others: Mapping[str, np.ndarray] | None = None,
     ) -> Explanation:
         """Explain a batch.
 
@@ -100,14 +105,18 @@ class Explainer:
         target: a class for all, (n,) classes, None for the class with the largest output, or a float seed
         shaped as the output, which the relevance is linear in.
         tunables: values for inputs of a tunable bundle, by name; `self.tunables` has them with their defaults.
+        others: arrays for the inputs that relevance does not go to, by name, where the model has such; `self.others`
+        tells what they are. One whose first axis is free has a row for each sample, any other is given whole.
         Warns (HealthWarning) of explanations that are not to be trusted, and of inputs outside ZBox's range.
-        Raises LrpcError for a wrong shape, a class out of range, and a tunable that there is not.
+        Raises LrpcError for a wrong shape or type, a class out of range, an input that is missing or that there is
+        not, and a tunable that there is not.
         """
         x = self.checked_input(x)
+        beside = checked_others(others or {}, self.others, len(x))
         targets = checked(target, len(x), self.manifest["output"]["shape"])
         extra = self._checked_tunables(tunables or {})
-        parts = (slice(i, i + size) for i, size in self._parts(len(x)))
-        result = _joined([self._run(x[part], targets[part], extra) for part in parts])
+        parts = self._parts(len(x))
+        result = _joined([self._run(x[p], part_of(beside, self.others, p), targets[p], extra) for p in parts])
         alarms = result.health.alarms(self.manifest["thresholds"])
         for message in (*self.outside_box(x), *_summary(alarms)):
             warnings.warn(message, HealthWarning, stacklevel=2)
@@ -119,15 +128,20 @@ class Explainer:
         return {entry["name"]: entry["default"] for entry in self.manifest.get("tunables", [])}
 
     @property
+    def others(self) -> tuple[Other, ...]:
+        """The inputs beside the one that relevance goes to; empty for a model of one."""
+        return others_of(self.manifest)
+
+    @property
     def input_name(self) -> str:
-        """What explain.onnx calls its input: the model's own, or a picture."""
+        """What explain.onnx calls the input that relevance goes to: the model's own, or a picture."""
         name: str = (self.manifest.get("picture") or self.manifest["input"])["name"]
         return name
 
-    def seed_feeds(self, x: np.ndarray, target: Target) -> dict[str, np.ndarray]:
-        """Return what explain.onnx takes beside x: `target`, or `seed`."""
+    def seed_feeds(self, x: np.ndarray, target: Target, others: Arrays) -> Arrays:
+        """Return what explain.onnx takes beside the model's own inputs: `target`, or `seed`. others: checked ones."""
         targets = checked(target, len(x), self.manifest["output"]["shape"])
-        return {"seed": self._seed(x, targets)} if self.manifest["seed"] == "seed" else {"target": targets}
+        return {"seed": self._seed(x, others, targets)} if self.manifest["seed"] == "seed" else {"target": targets}
 
     def outside_box(self, x: np.ndarray) -> list[str]:
         """Return a sentence if values of x are outside the range that ZBox was given, nothing if none is."""
@@ -152,20 +166,22 @@ class Explainer:
         mean, std = (np.asarray(self.manifest["input"][key], np.float32) for key in ("mean", "std"))
         return np.asarray((pictures.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2)
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return the model's own output for a batch."""
-        return np.concatenate([self._forward_part(x[i : i + size]) for i, size in self._parts(len(x))])
+    def forward(self, x: np.ndarray, others: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """Return the model's own output for a batch. others: as for a call."""
+        beside = checked_others(others or {}, self.others, len(x))
+        parts = self._parts(len(x))
+        return np.concatenate([self._forward_part(x[p], part_of(beside, self.others, p)) for p in parts])
 
-    def _forward_part(self, x: np.ndarray) -> np.ndarray:
+    def _forward_part(self, x: np.ndarray, others: Arrays) -> np.ndarray:
         if self.path.is_file():
-            return self._run_fused(x, {"target": np.full(len(x), -1, np.int64)}, {}).output
+            return self._run_fused(x, others, {"target": np.full(len(x), -1, np.int64)}, {}).output
         names = [self.manifest["output"]["name"]]
-        return np.asarray(self._forward.run(names, {self.manifest["input"]["name"]: x})[0])
+        return np.asarray(self._forward.run(names, {self.manifest["input"]["name"]: x, **others})[0])
 
-    def _parts(self, count: int) -> Iterator[tuple[int, int]]:
-        """Yield start and size of each part of a batch; an empty batch is one part."""
+    def _parts(self, count: int) -> Iterator[slice]:
+        """Yield the samples of each part of a batch; an empty batch is one part."""
         size = self.max_batch or max(count, 1)
-        return ((start, size) for start in range(0, max(count, 1), size))
+        return (slice(start, start + size) for start in range(0, max(count, 1), size))
 
     @cached_property
     def _explain(self) -> ort.InferenceSession:
@@ -184,20 +200,21 @@ class Explainer:
     def _bound(self) -> Binding:
         return Binding(self._explain, device_of(self.providers[0]), fixed=self.options.cuda_graph)
 
-    def _run(self, x: np.ndarray, targets: np.ndarray, extra: dict[str, np.ndarray]) -> Explanation:
-        """Explain one part of a batch; targets are checked ones."""
+    def _run(self, x: np.ndarray, others: Arrays, targets: np.ndarray, extra: Arrays) -> Explanation:
+        """Explain one part of a batch; others and targets are checked ones."""
         if not len(x):
             return self._nothing(x)
         takes_seed = self.manifest["seed"] == "seed"
         if self.fused and (takes_seed or not is_seed(targets)):
-            return self._run_fused(x, {"seed": self._seed(x, targets)} if takes_seed else {"target": targets}, extra)
+            aim = {"seed": self._seed(x, others, targets)} if takes_seed else {"target": targets}
+            return self._run_fused(x, others, aim, extra)
         self._check_pair(needed=True)
         if self.options.cuda_graph:
             raise LrpcError(
                 "cuda_graph replays explain.onnx, which takes classes; a float seed runs the separate graphs.",
                 hint="Compile with --seed-input, or leave cuda_graph out.",
             )
-        return self._run_pair(x, self._seed(x, targets), extra)
+        return self._run_pair(x, others, self._seed(x, others, targets), extra)
 
     def _nothing(self, x: np.ndarray) -> Explanation:
         """Explain an empty batch; ONNX Runtime's blocked layout refuses one."""
@@ -209,9 +226,9 @@ class Explainer:
         """Return the shape of one sample's relevance: that of the model's own input."""
         return tuple(self.manifest["input"]["shape"]) if self.manifest.get("picture") else x.shape[1:]
 
-    def _run_fused(self, x: np.ndarray, aim: dict[str, np.ndarray], extra: dict[str, np.ndarray]) -> Explanation:
+    def _run_fused(self, x: np.ndarray, others: Arrays, aim: Arrays, extra: Arrays) -> Explanation:
         names = [self.manifest["output"]["name"], "relevance", "health"]
-        feeds = {self.input_name: x, **aim}
+        feeds = {self.input_name: x, **others, **aim}
         shapes = (self.manifest["output"]["shape"], self._relevance_shape(x), (len(fields(Health)),))
         sizes = [(len(x), *shape) for shape in shapes]
         if extra and self.options.cuda_graph:
@@ -224,11 +241,11 @@ class Explainer:
             output, relevance, found = self._bound(feeds, dict(zip(names, sizes, strict=True)))
         return Explanation(output, relevance, Health(*np.asarray(found).T))
 
-    def _seed(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def _seed(self, x: np.ndarray, others: Arrays, targets: np.ndarray) -> np.ndarray:
         """Return the seed (n, *output shape) for checked targets: themselves if they are one, else a one-hot."""
-        return targets if is_seed(targets) else one_hot(targets, self.forward(x))
+        return targets if is_seed(targets) else one_hot(targets, self.forward(x, others))
 
-    def _checked_tunables(self, given: Mapping[str, float]) -> dict[str, np.ndarray]:
+    def _checked_tunables(self, given: Mapping[str, float]) -> Arrays:
         known = self.tunables
         if unknown := sorted(set(given) - set(known)):
             there = f"it has {', '.join(known)}" if known else "it was compiled without --tunable"
@@ -238,8 +255,8 @@ class Explainer:
             raise LrpcError(f"{', '.join(bad)} must be a number of at least 0.")
         return {name: np.asarray(value, np.float32) for name, value in given.items()}
 
-    def _run_pair(self, x: np.ndarray, seed: np.ndarray, extra: dict[str, np.ndarray]) -> Explanation:
-        feeds = {self.manifest["input"]["name"]: x, "seed": seed}
+    def _run_pair(self, x: np.ndarray, others: Arrays, seed: np.ndarray, extra: Arrays) -> Explanation:
+        feeds = {self.manifest["input"]["name"]: x, **others, "seed": seed}
         device, name = device_of(self.providers[0]), self.manifest["output"]["name"]
         output, relevance = run_pair(self._forward, self._relevance, feeds, device, name, extra)
         return Explanation(output, relevance, health(relevance, seed))

@@ -98,6 +98,9 @@ def _checked(file: Path) -> dict[str, Any]:
         missing.append("--target portable")
     if missing:
         raise LrpcError(f"{file} was compiled without {', '.join(missing)}, which a page needs.", hint=hint)
+    if others := manifest.get("others"):
+        names = ", ".join(other["name"] for other in others)
+        raise LrpcError(f"{file} takes the inputs {names} too; a page has a picture only.")
     if manifest["seed"] != "target":
         raise LrpcError(f"{file} was compiled with --seed-input; a page explains classes.", hint=hint)
     return manifest

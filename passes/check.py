@@ -114,7 +114,8 @@ def _input_problems(graph: Graph) -> Iterator[Problem]:
             yield Problem(
                 tensor.name, "input", f"it has {size} values a sample, more than any machine holds", _RANGE_HINT
             )
-        if tensor.dtype is not None and tensor.dtype != np.float32:
+        # What relevance flows through is float32; an input beside it may be what an op makes such values of.
+        if tensor is graph.inputs[0] and tensor.dtype is not None and tensor.dtype != np.float32:
             known = isinstance(tensor.dtype, np.dtype)
             dtype = tensor.dtype if known else onnx.TensorProto.DataType.Name(tensor.dtype).lower()
             reason = f"the input is {dtype}, relevance needs a float32 input"

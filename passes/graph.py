@@ -42,7 +42,7 @@ class Graph:
 
     @property
     def inputs(self) -> list[gs.Variable]:
-        """The model's inputs."""
+        """The model's inputs; once they are selected, relevance goes to the first, and the others stay inputs."""
         return self.body.inputs  # type: ignore[no-any-return]
 
     @property
@@ -107,6 +107,15 @@ def tidy(graph: Graph) -> Graph:
         node.inputs.clear()
     graph.body.nodes = live[::-1]
     return graph
+
+
+def depending(graph: Graph) -> set[str]:
+    """Return the names of the first input, and of every tensor that is computed from it: where its relevance is."""
+    found = {tensor.name for tensor in graph.inputs[:1]}
+    for node in graph.nodes:
+        if any(tensor.name in found for tensor in node.inputs):
+            found.update(tensor.name for tensor in node.outputs if not tensor.is_empty())
+    return found
 
 
 def subgraph_nodes(node: gs.Node) -> Iterator[gs.Node]:

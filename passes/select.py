@@ -1,4 +1,4 @@
-"""Which output is explained, and which input its relevance goes to: one of each."""
+"""Which output is explained, and which input its relevance goes to: one of each. Other inputs stay inputs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from passes.graph import Graph, subgraph_nodes, tidy
 
 
 def select(graph: Graph, entry: str | None = None, output: str | None = None) -> Graph:
-    """Return the part of a loaded graph that leads from one input to one output; a graph of one of each as it is.
+    """Return the part of a loaded graph that leads to one output; a graph of one input and output as it is.
 
-    entry: the input's name, None where the output depends on one only.  output: the name of an output, or of any
-    tensor inside, such as the scores before a softmax; None where the model has one.
-    What the output does not depend on is dropped, inputs too. Raises LrpcError where there is no such name, or where
-    the output depends on further inputs.
+    entry: the name of the input that relevance goes to, None where the output depends on one only; it becomes the
+    first input, and the others follow in the file's order.  output: the name of an output, or of any tensor inside,
+    such as the scores before a softmax; None where the model has one.
+    What the output does not depend on is dropped, inputs too. Raises LrpcError where there is no such name, and where
+    the output depends on several inputs and none is chosen.
     """
     if entry is None and output is None and len(graph.inputs) == len(graph.outputs) == 1:
         return graph
@@ -26,7 +27,7 @@ def select(graph: Graph, entry: str | None = None, output: str | None = None) ->
     copy = graph.copy()
     copy.body.outputs = [_output(copy, output)]
     tidy(copy)
-    copy.body.inputs = [_input(copy, entry)]
+    copy.body.inputs = _inputs(copy, entry)
     return copy
 
 
@@ -47,7 +48,8 @@ def _output(graph: Graph, name: str | None) -> gs.Variable:
     return computed[name]
 
 
-def _input(graph: Graph, name: str | None) -> gs.Variable:
+def _inputs(graph: Graph, name: str | None) -> list[gs.Variable]:
+    """Return the inputs that the output depends on, the chosen one first."""
     by_name = {tensor.name: tensor for tensor in graph.inputs}
     output = graph.outputs[0].name
     if name is not None and name not in by_name:
@@ -57,14 +59,15 @@ def _input(graph: Graph, name: str | None) -> gs.Variable:
         raise LrpcError(
             f"The output {output} of {graph.name} does not depend on the input {name}; it depends on: {_names(needed)}."
         )
-    if len(needed) > 1:
+    if name is None and len(needed) > 1:
         raise LrpcError(
             f"The output {output} of {graph.name} depends on {len(needed)} inputs ({_names(needed)}); "
-            "lrpc explains models of one input.",
-            hint="Choose an output that depends on one (--output NAME), or give the others a fixed value in the file: "
-            "an initializer of the input's name.",
+            "relevance goes to one of them.",
+            hint="Choose it: --input NAME, or input= in Python. The others stay inputs of the graphs; what flows to "
+            "them is left out.",
         )
-    return needed[0] if needed else graph.inputs[0]
+    chosen = needed[0] if name is None and needed else by_name[name or graph.inputs[0].name]
+    return [chosen, *(tensor for tensor in needed if tensor is not chosen)]
 
 
 def _read(graph: Graph) -> list[gs.Variable]:

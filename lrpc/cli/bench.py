@@ -92,14 +92,16 @@ def _case(model: Path, options: dict[str, Any]) -> Any:
     from lrpc.inspect.bench import Case
 
     arguments = plan_arguments(model, **options)
-    return Case(arguments["composite"], arguments["rules"], not (options["composite"] or "").endswith(".toml"))
+    known = not (options["composite"] or "").endswith(".toml")
+    return Case(arguments["composite"], arguments["rules"], known, arguments["input"], arguments["output"])
 
 
 def _bare(options: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the options of another composite: all that it shares with the first is the input's range."""
+    """Return the options of another composite: it shares input, output and the input's range with the first."""
     nothing = {key: False if isinstance(value, bool) else None for key, value in options.items()}
     takes = COMPOSITES.get(name.replace("-", "_"))
-    shared = ("low", "high") if takes is None or "low" in inspect.signature(takes).parameters else ()
+    ranged = ("low", "high") if takes is None or "low" in inspect.signature(takes).parameters else ()
+    shared = ("entry", "explained", *ranged)
     return {**nothing, "composite": name, "rules": ()} | {key: options[key] for key in shared}
 
 

@@ -63,6 +63,7 @@ def compile_command(
     lrpc compile resnet50.onnx
     lrpc compile resnet50.onnx --composite epsilon-plus --rule 'layer4.*=epsilon(0.1)'
     lrpc compile resnet50.onnx --single-file --preprocess --heatmap
+    lrpc compile skin.onnx --input picture
     """
     suffix = ".explain.onnx" if single_file else ".lrp"
     path = output or model.with_name(model.name.removesuffix(".onnx") + suffix)
@@ -89,6 +90,8 @@ def compile_command(
     seconds = time.perf_counter() - started
     if tunable:
         note("tunable: " + ", ".join(f"{t.name}={shortest(t.default)}" for t in tunables(compiled.plan)))
+    if compiled.plan.destination:
+        note(compiled.plan.destination)
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.iterdir()))
     click.echo(
         f"wrote {path} ({size / 1e6:.1f} MB, {len(compiled.plan.rows)} layers, "

@@ -9,7 +9,8 @@ from typing import Any
 import click
 import numpy as np
 
-from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
+from lrpc.cli.feeds import feeds_or_drawn
+from lrpc.cli.options import FEED, MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import note, steps, table
 
 
@@ -28,6 +29,7 @@ from lrpc.cli.show import note, steps, table
               help="Instead of a cure, explain at every combination: gamma=0,0.25,1,epsilon=1e-6,1e-3.")  # fmt: skip
 @click.option("--fit", type=click.Choice(["crop", "stretch", "exact"]), default="crop", show_default=True,
               help="How a picture of another size becomes the model's.")  # fmt: skip
+@FEED
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor_command(
@@ -39,6 +41,7 @@ def doctor_command(
     plot: Path | None,
     grid: str | None,
     fit: str,
+    feeds: tuple[str, ...],
     force: bool,
     as_json: bool,
     **options: Any,
@@ -59,17 +62,19 @@ def doctor_command(
     import lrpc
     from lrpc.cli.explain import class_number
     from lrpc.composite import Composite, Entry
+    from lrpc.entries import input_spec, others_in
     from lrpc.image import InputSpec, load_images
 
     arguments = plan_arguments(model, **options)
     plan = lrpc.plan_model(model, **arguments)
-    spec = InputSpec.from_metadata(plan.graph.metadata)
+    spec = input_spec(plan.graph)
     if spec is None:
         spec = InputSpec(tuple(int(size) for size in plan.graph.inputs[0].shape[1:]))
     x, pictures = load_images(images, spec, fit)
     chosen = class_number(target, spec.classes)
+    others = feeds_or_drawn(feeds, others_in(plan.graph), len(x))
     if grid is not None:
-        _sweep(plan, x, pictures, chosen, grid, output or model.with_suffix(".sweep"))
+        _sweep(plan, x, others, pictures, chosen, grid, output or model.with_suffix(".sweep"))
         return
     path = output or model.with_suffix(".cured.toml")
     if path.exists() and not force:
@@ -78,7 +83,7 @@ def doctor_command(
     from lrpc.inspect.doctor import diagnose
 
     with steps(f"tracing {len(x)} pictures") as report:
-        found = diagnose(plan, x, chosen, report)
+        found = diagnose(plan, x, chosen, report, others)
     composite, rules = arguments["composite"], arguments["rules"]
     base = Composite(composite.name, (*(Entry(rule, pattern=p) for p, rule in rules), *composite.entries))
     if found.changes and found.cured:
@@ -147,7 +152,15 @@ def _plot(found: Any, path: Path) -> None:
     note(f"wrote {path}")
 
 
-def _sweep(plan: Any, x: np.ndarray, pictures: list[np.ndarray], target: int | None, text: str, folder: Path) -> None:
+def _sweep(
+    plan: Any,
+    x: np.ndarray,
+    others: dict[str, np.ndarray],
+    pictures: list[np.ndarray],
+    target: int | None,
+    text: str,
+    folder: Path,
+) -> None:
     """Explain at every point of the grid, and put all heatmaps on one sheet: a row for each point."""
     from lrpc.compiler import Compiled
     from lrpc.heatmap import contact_sheet, render
@@ -159,7 +172,7 @@ def _sweep(plan: Any, x: np.ndarray, pictures: list[np.ndarray], target: int | N
         raise click.BadParameter(str(error), param_hint="--grid") from error
     points = []
     with steps(f"sweeping {' x '.join(str(len(values)) for values in grid.values())} points") as report:
-        for point in sweep(Compiled(plan), x, target, grid, folder):
+        for point in sweep(Compiled(plan), x, target, grid, folder, others):
             points.append(point)
             report(f"{point.label}: sum of |R| up to {np.nanmax(point.abs_sum):.3g}")
     rows = [

@@ -10,6 +10,8 @@ from typing import Any
 import click
 import numpy as np
 
+from lrpc.cli.feeds import load_feeds
+from lrpc.cli.options import FEED
 from lrpc.cli.show import note, working
 
 _TOP = 5
@@ -31,6 +33,7 @@ _TOP = 5
               help="How a picture of another size becomes the model's: cut out, scaled, or refused.")  # fmt: skip
 @click.option("--tune", multiple=True, metavar="NAME=VALUE",
               help="Set an input of a bundle compiled with --tunable, as in gamma.gamma=0.5. Repeatable.")  # fmt: skip
+@FEED
 @click.option("--strict", is_flag=True, help="Exit with 1 if an explanation is not to be trusted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain_command(
@@ -44,6 +47,7 @@ def explain_command(
     npz: Path | None,
     fit: str,
     tune: tuple[str, ...],
+    feeds: tuple[str, ...],
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -57,21 +61,26 @@ def explain_command(
     \b
     lrpc explain resnet50.lrp dog.jpg
     lrpc explain resnet50.lrp dog.jpg cat.jpg --class 207 -o heatmap.png
+    lrpc explain skin.lrp mole.jpg --feed age=age.npy
     """
     from lrpc.health import HealthWarning
     from lrpc.image import load_inputs
+    from lrpc.others import part_of
     from lrpc.runtime import Explainer
 
     providers = [{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]]
     explainer = Explainer(bundle, providers, max_batch=max_batch, tf32=tf32)
     classes = explainer.manifest["classes"]
     chosen, tunables = class_number(target, classes), dict(_tunable(text) for text in tune)
-    failed = False
+    others = _others(explainer, images, fit, feeds)
+    failed, done = False, 0
     for path in images:
         batch, pictures = load_inputs([path], explainer.manifest, fit)
+        beside = part_of(others, explainer.others, slice(done, done + len(batch)))
+        done += len(batch)
         with working(f"explaining {path.name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore", HealthWarning)  # printed below, with the picture's name
-            result = explainer(batch, chosen, tunables)
+            result = explainer(batch, chosen, tunables, beside)
         reports = [_report(path, i, result, classes, chosen) for i in range(len(batch))]
         failed |= any(report["alarm"] for report in reports)
         for sentence in explainer.outside_box(batch):
@@ -84,6 +93,16 @@ def explain_command(
             _print(report | {"heatmap": str(place)}, as_json)
     if failed and strict:
         raise click.exceptions.Exit(1)
+
+
+def _others(explainer: Any, images: tuple[Path, ...], fit: str, feeds: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Load what the other inputs are given, for the samples of all pictures in order."""
+    from lrpc.image import load_inputs
+
+    if not feeds and not explainer.others:
+        return {}
+    count = sum(len(load_inputs([path], explainer.manifest, fit)[0]) for path in images)
+    return load_feeds(feeds, explainer.others, count)
 
 
 def class_number(text: str | None, classes: list[str] | None) -> int | None:

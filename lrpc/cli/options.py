@@ -17,7 +17,12 @@ from lrpc.rules import RULES, Behaviour
 MODEL = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx")
 
 _PLAN_OPTIONS = (
-    click.option("--input", "entry", metavar="NAME", help="The input that relevance goes to, where there are several."),
+    click.option(
+        "--input",
+        "entry",
+        metavar="NAME",
+        help="The input that relevance goes to, where the output depends on several; the others stay inputs.",
+    ),
     click.option(
         "--output",
         "explained",
@@ -55,6 +60,15 @@ _PLAN_OPTIONS = (
         "whole layer names; with a wildcard it means the layers that the rule fits. Repeatable; the first match "
         "wins, before the composite.",
     ),
+)
+
+FEED = click.option(
+    "--feed",
+    "feeds",
+    multiple=True,
+    metavar="NAME=FILE.npy",
+    help="What another input of the model is given: a row for each picture, in order, or one sample for all. "
+    "Repeatable.",
 )
 
 RULES_EPILOG = "\b\nRules:\n" + "\n".join(f"  {signature(name)}" for name in RULES)
@@ -96,14 +110,14 @@ def plan_arguments(
     }
     given = {key: value for key, value in parameters.items() if value is not None}
     return {
-        "composite": _composite(model, composite, given),
+        "composite": _composite(model, entry, composite, given),
         "rules": [_rule(text) for text in rules],
         "input": entry,
         "output": explained,
     }
 
 
-def _composite(model: Path, name: str | None, given: dict[str, Any]) -> Composite:
+def _composite(model: Path, entry: str | None, name: str | None, given: dict[str, Any]) -> Composite:
     if name is not None and name.endswith(".toml"):
         if given:
             options = ", ".join(_option(key) for key in given)
@@ -111,7 +125,7 @@ def _composite(model: Path, name: str | None, given: dict[str, Any]) -> Composit
         from lrpc.composite_file import composite_from_toml
 
         return composite_from_toml(name)
-    ranged = _input_range(model)
+    ranged = _input_range(model, entry)
     chosen = (name or ("epsilon_gamma_box" if ranged or "low" in given else "epsilon_plus_flat")).replace("-", "_")
     constructor = COMPOSITES.get(chosen)
     if constructor is None:
@@ -135,17 +149,20 @@ def _composite(model: Path, name: str | None, given: dict[str, Any]) -> Composit
         raise click.UsageError(str(error)) from error
 
 
-def _input_range(model: Path) -> dict[str, Any]:
-    """Return low and high as the model's metadata tells them, nothing where it does not."""
+def _input_range(model: Path, entry: str | None) -> dict[str, Any]:
+    """Return low and high as the model's metadata tells them of an input, nothing where it does not."""
     import onnx
 
-    from lrpc.image import InputSpec
+    from lrpc.entries import spec_for
 
     try:
         proto = onnx.load(model, load_external_data=False)
     except Exception:  # the compiler reports what is wrong with the file
         return {}
-    spec = InputSpec.from_metadata({entry.key: entry.value for entry in proto.metadata_props})
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in proto.graph.input}
+    shape = [dim.dim_value or None for dim in shapes.get(entry or "", ())][1:]
+    metadata = {prop.key: prop.value for prop in proto.metadata_props}
+    spec = spec_for(metadata, shape, len(shapes) if entry in shapes else 1)
     return {} if spec is None or spec.low is None else {"low": spec.low, "high": spec.high}
 
 

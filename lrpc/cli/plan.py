@@ -58,6 +58,8 @@ def plan_command(model: Path, with_facts: bool, as_json: bool, **options: Any) -
     table(("#", "layer", "op", "kind", "rule", "amplification", "why"), rows, right=(0,))
     click.echo(f"composite {plan.composite.replace('_', '-')}, {len(rows)} layers")
     click.echo(certificate.verdict)
+    if plan.destination:
+        click.echo(plan.destination)
 
 
 def _print_facts(plan: Plan, as_json: bool) -> None:

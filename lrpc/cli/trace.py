@@ -8,6 +8,8 @@ from typing import Any
 import click
 import numpy as np
 
+from lrpc.cli.feeds import load_feeds
+from lrpc.cli.options import FEED
 from lrpc.cli.show import note, table, working
 
 
@@ -24,6 +26,7 @@ from lrpc.cli.show import note, table, working
 @click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--fit", type=click.Choice(["crop", "stretch", "exact"]), default="crop", show_default=True,
               help="How a picture of another size becomes the model's.")  # fmt: skip
+@FEED
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def trace_command(
     bundle: Path,
@@ -35,6 +38,7 @@ def trace_command(
     graph: Path | None,
     provider: str,
     fit: str,
+    feeds: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Show what happens to relevance on its way from the output down to the input.
@@ -57,8 +61,9 @@ def trace_command(
     tracer = Tracer(bundle, [{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]], layers)
     manifest = tracer.explainer.manifest
     batch, _ = load_inputs([image], manifest, fit)
+    others = load_feeds(feeds, tracer.explainer.others, len(batch))
     with working(f"tracing {image.name}"):
-        trace = tracer(batch, class_number(target, manifest["classes"]))
+        trace = tracer(batch, class_number(target, manifest["classes"]), others)
     for sample in range(len(batch)):
         click.echo(trace.to_json(sample)) if as_json else _print(trace, sample)
     if plot is not None:

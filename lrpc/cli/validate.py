@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
+from lrpc.cli.feeds import feeds_or_drawn
+from lrpc.cli.options import FEED, MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import table, working
 
 
@@ -22,6 +23,7 @@ from lrpc.cli.show import table, working
 @plan_options
 @click.option("--image", type=click.Path(path_type=Path), help="A picture or .npy file. Default: random values.")
 @click.option("--class", "target", type=int, metavar="N", help="The class to explain. Default: the top class.")
+@FEED
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def validate_command(
     model: Path,
@@ -30,6 +32,7 @@ def validate_command(
     weights: str,
     image: Path | None,
     target: int | None,
+    feeds: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -50,7 +53,8 @@ def validate_command(
         )
     import lrpc
     from lrpc.inspect.inputs import validation_input
-    from lrpc.inspect.validate import validate
+    from lrpc.inspect.validate import COPIES, validate
+    from passes.errors import LrpcError
 
     arguments = plan_arguments(model, **options)
     if reference == "zennit" and (options["rules"] or (options["composite"] or "").endswith(".toml")):
@@ -58,22 +62,35 @@ def validate_command(
             "zennit knows its own composites only; check --rule and TOML files with --reference oracle."
         )
     plan = lrpc.plan_model(model, **arguments)
-    x, seed = validation_input(plan, image, target)
+    others = _others(plan, feeds)
+    x, seed = validation_input(plan, image, target, others)
     if reference == "oracle":
-        run = _oracle(plan)
+        run = _oracle(plan, others)
+    elif plan.graph.inputs[1:]:
+        raise LrpcError("The zennit reference explains models of one input.", hint="Take --reference oracle.")
     else:
         run = _zennit(str(torch_model), weights, arguments["composite"], x.shape[1:])
     with working(f"comparing with {reference} in float64 and float32"):
-        result = validate(plan, x, seed, reference, run)
+        result = validate(plan, x, seed, reference, run, others(COPIES))
     click.echo(result.to_json()) if as_json else _print(result)
     if not result.passed:
         raise click.exceptions.Exit(1)
 
 
-def _oracle(plan: Any) -> Any:
+def _others(plan: Any, feeds: tuple[str, ...]) -> Any:
+    """Return what gives one sample of the other inputs to any number of samples."""
+    from lrpc.entries import others_in
+    from lrpc.others import repeated
+
+    wanted = others_in(plan.graph)
+    one = feeds_or_drawn(feeds, wanted, 1)
+    return lambda count: repeated(one, wanted, count)
+
+
+def _oracle(plan: Any, others: Any) -> Any:
     from lrpc.reference import run_oracle
 
-    return lambda x, seed, dtype: run_oracle(plan.graph, plan.behaviours, x, seed, dtype)
+    return lambda x, seed, dtype: run_oracle(plan.graph, plan.behaviours, x, seed, dtype, others(len(x)))
 
 
 def _zennit(torch_model: str, weights: str, composite: Any, shape: tuple[int, ...]) -> Any:

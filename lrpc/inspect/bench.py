@@ -21,6 +21,7 @@ import onnx
 import lrpc
 from lrpc.compiler import default_composite
 from lrpc.composite import Composite
+from lrpc.entries import others_in
 from lrpc.inspect.bench_result import Bench, Compilation, Result, Timing
 from lrpc.inspect.contestants import (
     PROVIDERS,
@@ -45,6 +46,9 @@ from lrpc.plan import Overrides
 from lrpc.reference import require_torch
 from lrpc.session import check_provider
 from passes.errors import LrpcError
+from passes.load import load
+from passes.select import select
+from passes.write import to_proto
 
 LEVELS = (0, 1)
 """The levels of optimization that are compared."""
@@ -59,11 +63,14 @@ class Case:
     """A composite to bench; None is the model's default.
 
     rules: overrides.  zennit: whether zennit may know it: by name, where there are no overrides.
+    input, output: as for `lrpc.compile`.
     """
 
     composite: Composite | None = None
     rules: Overrides = ()
     zennit: bool = True
+    input: str | None = None
+    output: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,11 +121,14 @@ def bench(model: Path, cases: Sequence[Case], setting: Setting, report: Report =
 
 def _result(model: Path, case: Case, setting: Setting, folder: Path, report: Report) -> Result:
     folder.mkdir()
-    plan = lrpc.plan_model(model, composite=case.composite, rules=case.rules)
+    plan = lrpc.plan_model(model, composite=case.composite, rules=case.rules, input=case.input, output=case.output)
+    others = others_in(plan.graph)
+    if others and setting.torch is not None:
+        raise LrpcError("Gradient and zennit take models of one input.", hint="Leave --torch out.")
     case = replace(case, composite=case.composite or default_composite(plan.graph))
     x, _ = validation_input(plan)
     entry, name = plan.graph.inputs[0].name, plan.composite
-    graphs: list[Graph] = [Forward(model, entry)]
+    graphs: list[Graph] = [Forward(_forward(model, case, folder), entry, others=others)]
     contestants: list[Contestant] = [*graphs]
     notes = []
     if setting.torch is None:
@@ -132,7 +142,7 @@ def _result(model: Path, case: Case, setting: Setting, folder: Path, report: Rep
     for level in setting.levels:
         report(f"{name}: compiling -O{level}")
         compiled.append(_compiled(model, case, level, folder / f"{level}.lrp"))
-        graphs.append(Explanation(folder / f"{level}.lrp", entry, level))
+        graphs.append(Explanation(folder / f"{level}.lrp", entry, level, others))
     contestants += graphs[1:]
     timings = _timed(contestants, x, setting, lambda line: report(f"{name}: {line}"))
     batch = np.repeat(x, setting.batches[0], axis=0)
@@ -140,9 +150,21 @@ def _result(model: Path, case: Case, setting: Setting, folder: Path, report: Rep
     return Result(name, compiled, timings, notes, profiles)
 
 
+def _forward(model: Path, case: Case, folder: Path) -> Path:
+    """Return the model file, or what of it leads to the chosen output from inputs that the output depends on."""
+    if case.input is case.output is None:
+        return model
+    file = folder / "forward.onnx"
+    onnx.save(to_proto(select(load(model), case.input, case.output)), file)
+    return file
+
+
 def _compiled(model: Path, case: Case, level: int, path: Path) -> Compilation:
     started = time.perf_counter()
-    lrpc.compile(model, composite=case.composite, rules=case.rules, optimize=level).save(path)
+    compiled = lrpc.compile(
+        model, composite=case.composite, rules=case.rules, optimize=level, input=case.input, output=case.output
+    )
+    compiled.save(path)
     seconds = time.perf_counter() - started
     explain = onnx.load(path / "explain.onnx", load_external_data=False)
     return Compilation(level, seconds, _size(path), convolution_work(explain))

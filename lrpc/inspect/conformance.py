@@ -108,8 +108,8 @@ def conformance(
 def example_feeds(file: Path, manifest: Manifest, samples: int = _SAMPLES) -> dict[str, np.ndarray]:
     """Return an input for each that the graph needs, drawn with a fixed seed; those with defaults keep them.
 
-    Values are within the input's range, or from -2 to 2 where it is unknown; the targets are the top class, then
-    class 1, and so on.
+    Values are within the input's range, or from -2 to 2 where it is unknown, and for other inputs; the targets are
+    the top class, then class 1, and so on.
     """
     graph = onnx.load(file, load_external_data=False).graph
     given = {tensor.name for tensor in graph.initializer}
@@ -121,15 +121,19 @@ def _drawn(value: onnx.ValueInfoProto, manifest: Manifest, samples: int, rng: np
     tensor = value.type.tensor_type
     model = list(manifest["input"]["shape"])
     free = {1: model[-2] if len(model) > 1 else 1, 2: model[-1]}  # a picture of any size gets the model's own
-    sizes = [dim.dim_value or (samples if axis == 0 else free[axis]) for axis, dim in enumerate(tensor.shape.dim)]
+    sizes = [
+        dim.dim_value or (samples if axis == 0 else free.get(axis, 1)) for axis, dim in enumerate(tensor.shape.dim)
+    ]
     kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     if value.name == "target":
         classes = np.minimum(np.arange(sizes[0]), manifest["output"]["shape"][-1] - 1)
         return np.where(classes == 0, -1, classes).astype(kind)
-    if kind == np.uint8:
+    if value.name == (manifest.get("picture") or {}).get("name"):
         return _picture(sizes, rng)
     if value.name == "seed":
         return rng.standard_normal(sizes).astype(kind)
+    if value.name != manifest["input"]["name"]:
+        return (4 * rng.random(sizes) - 2).astype(kind)
     channel = (-1, *[1] * (len(sizes) - 2))
     low, high = (
         np.reshape(manifest["input"].get(key) or [end], channel) for key, end in (("low", -2.0), ("high", 2.0))

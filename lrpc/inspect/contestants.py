@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lrpc.inspect.process import peak_memory
+from lrpc.others import Other, drawn
 from lrpc.session import RunOptions, open_session
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -50,15 +51,16 @@ class Graph(Contestant, Protocol):
 
 @dataclass(frozen=True)
 class Forward:
-    """The forward pass of a model file, whose input has a name."""
+    """The forward pass of a model file, whose input has a name.  others: further inputs; they get random values."""
 
     file: Path
     input: str
     name: str = "forward"
+    others: tuple[Other, ...] = ()
 
     def feeds(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the batch alone."""
-        return {self.input: x}
+        """Return the batch, and what goes with it."""
+        return {self.input: x, **drawn(self.others, len(x))}
 
     def start(self, machine: Machine) -> Run:
         """Open the session."""
@@ -67,11 +69,15 @@ class Forward:
 
 @dataclass(frozen=True)
 class Explanation:
-    """lrpc's explanation of class 0 by a bundle, whose input has a name.  level: of optimization."""
+    """lrpc's explanation of class 0 by a bundle, whose input has a name.
+
+    level: of optimization.  others: further inputs; they get random values.
+    """
 
     bundle: Path
     input: str
     level: int
+    others: tuple[Other, ...] = ()
 
     @property
     def name(self) -> str:
@@ -84,8 +90,8 @@ class Explanation:
         return self.bundle / "explain.onnx"
 
     def feeds(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the batch and its targets."""
-        return {self.input: x, "target": np.zeros(len(x), np.int64)}
+        """Return the batch, what goes with it, and its targets."""
+        return {self.input: x, **drawn(self.others, len(x)), "target": np.zeros(len(x), np.int64)}
 
     def start(self, machine: Machine) -> Run:
         """Open the session."""

@@ -10,7 +10,7 @@ as both conditions allow.
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -67,17 +67,23 @@ class Diagnosis:
         return Composite(name, (*entries, *base.entries))
 
 
-def diagnose(plan: Plan, x: np.ndarray, target: Target = None, report: Report | None = None) -> Diagnosis:
+def diagnose(
+    plan: Plan,
+    x: np.ndarray,
+    target: Target = None,
+    report: Report | None = None,
+    others: Mapping[str, np.ndarray] | None = None,
+) -> Diagnosis:
     """Trace a plan on inputs, and change the rules of the layers that explode until it is healthy.
 
     x: float32 (n, *input shape).  target: as for `Explainer`; the top classes are found once and kept.
-    report: called with a line for each round.
+    report: called with a line for each round.  others: the inputs beside the first, as for `Explainer`.
     """
-    before = Tracer(Compiled(plan))(x, target)
+    before = Tracer(Compiled(plan))(x, target, others)
     if not any(before.health.alarms(THRESHOLDS)):
         return Diagnosis(plan, before, before, (), None, True, 1)
     chosen: Target = before.output.argmax(axis=1) if target is None else target
-    ward = _Ward(plan, x, chosen, report or (lambda line: None))
+    ward = _Ward(plan, x, chosen, report or (lambda line: None), others)
     healed, after = _treat_amplifiers(ward, plan, before)
     if not ward.is_healthy(after):
         healed, after = _put_back(ward, healed, before, *ward.reference)
@@ -93,8 +99,10 @@ def diagnose(plan: Plan, x: np.ndarray, target: Target = None, report: Report | 
 class _Ward:
     """The inputs, what a healthy explanation of them looks like, and the means to trace a plan on them."""
 
-    def __init__(self, plan: Plan, x: np.ndarray, target: Target, report: Report) -> None:
-        self.x, self.target, self.report, self.traces = x, target, report, 0
+    def __init__(
+        self, plan: Plan, x: np.ndarray, target: Target, report: Report, others: Mapping[str, np.ndarray] | None
+    ) -> None:
+        self.x, self.target, self.others, self.report, self.traces = x, target, others, report, 0
         self.reference = self._healthy(plan)
         trace = self.reference[1]
         self.maps = _ranked(trace.relevance)
@@ -103,8 +111,11 @@ class _Ward:
 
     def _healthy(self, plan: Plan) -> tuple[Plan, Trace]:
         """Return the first kind of healthy plan whose relevance is not too large, with its trace."""
+        reached = plan.reached
         for level in range(3):
-            rows = tuple(replace(r, rule=healthy_rules(r.kind, r.rule)[level]) for r in plan.rows)
+            rows = tuple(
+                replace(r, rule=healthy_rules(r.kind, r.rule)[level]) if r.layer in reached else r for r in plan.rows
+            )
             found = replace(plan, rows=rows)
             trace = self.trace(found)
             if self.is_sized(trace):
@@ -113,7 +124,7 @@ class _Ward:
 
     def trace(self, plan: Plan) -> Trace:
         self.traces += 1
-        return Tracer(Compiled(plan))(self.x, self.target)
+        return Tracer(Compiled(plan))(self.x, self.target, self.others)
 
     def agreement(self, trace: Trace) -> float:
         """Return the mean rank correlation of a trace's heatmaps with the healthy ones."""

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from lrpc.entries import input_spec, others_in
 from lrpc.image import InputSpec, load_images
 from lrpc.inspect.traced import run_forward
+from lrpc.others import drawn
 from lrpc.plan import Plan
 from passes.errors import LrpcError
 from passes.graph import static_shape
 
+Others = Callable[[int], Mapping[str, np.ndarray]]
+"""What the inputs beside the first are given, by name, for a number of samples."""
 
-def validation_input(plan: Plan, image: Path | None = None, target: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+
+def random_others(plan: Plan) -> Others:
+    """Return values with a fixed seed, the same for every sample: see `lrpc.others.drawn`."""
+    wanted = others_in(plan.graph)
+    return lambda count: drawn(wanted, count)
+
+
+def validation_input(
+    plan: Plan, image: Path | None = None, target: int | None = None, others: Others | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return a batch of one and its seed: a one-hot of `target`, or of the class with the largest output.
 
     image: a picture or an .npy file; None draws values in the input's range with a fixed seed.
-    Raises LrpcError where the input's size is unknown or the class out of range.
+    others: by default random ones.  Raises LrpcError where an input's size is unknown or the class out of range.
     """
     shape = (static_shape(plan.graph.inputs[0]) or ())[1:]
     sizes = tuple(size for size in shape if size is not None)
     if not sizes or len(sizes) != len(shape):
         raise LrpcError(f"{plan.graph.name} has an input of unknown size.", hint="Export it with a fixed size.")
-    spec = InputSpec.from_metadata(plan.graph.metadata) or InputSpec(sizes)
+    spec = input_spec(plan.graph) or InputSpec(sizes)
     x = load_images([image], spec)[0] if image else _random(spec)
-    output = run_forward(plan, x)
+    output = run_forward(plan, x, (others or random_others(plan))(len(x)))
     if output.ndim != 2:
         raise LrpcError(f"The output of {plan.graph.name} has {output.ndim} axes; validate takes (n, classes).")
     classes = output.shape[1]

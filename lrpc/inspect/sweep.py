@@ -26,6 +26,7 @@ from passes.errors import LrpcError
 INDEX = "sweep.json"
 
 Grid = Mapping[str, Sequence[float]]
+Others = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,18 @@ def parse_grid(text: str) -> dict[str, list[float]]:
     return grid
 
 
-def sweep(compiled: Compiled, x: np.ndarray, target: Target, grid: Grid, folder: Path) -> Iterator[Point]:
+def sweep(
+    compiled: Compiled, x: np.ndarray, target: Target, grid: Grid, folder: Path, others: Others | None = None
+) -> Iterator[Point]:
     """Explain a batch at every point of a grid, taking from `folder` what an earlier run stored there.
 
     grid: values by parameter. `gamma` and `epsilon` mean those of all rules, `norm.epsilon` that of one rule.
+    others: the inputs beside the first, as for `Explainer`.
     Raises LrpcError for a parameter that no rule has, and for a folder that holds another sweep.
     """
     bundle = folder / "model.lrp"
     names = _tunable_names(compiled, grid)
-    _claim(folder, compiled, x, target, grid)
+    _claim(folder, compiled, x, target, grid, others or {})
     if not bundle.exists():
         compiled.save(bundle, tunable=True)
     explainer = Explainer(bundle)
@@ -80,7 +84,7 @@ def sweep(compiled: Compiled, x: np.ndarray, target: Target, grid: Grid, folder:
         file = folder / f"point{number:04d}.npz"
         if not file.exists():
             tuned = {name: value for key, value in values.items() for name in names[key]}
-            _store(file, explainer, x, target, tuned)
+            _store(file, explainer, x, target, tuned, others or {})
         with np.load(file) as stored:
             yield Point(values, stored["relevance"], stored["abs_sum"], [str(alarm) for alarm in stored["alarms"]])
 
@@ -95,9 +99,11 @@ def _tunable_names(compiled: Compiled, grid: Grid) -> dict[str, list[str]]:
     return names
 
 
-def _claim(folder: Path, compiled: Compiled, x: np.ndarray, target: Target, grid: Grid) -> None:
+def _claim(folder: Path, compiled: Compiled, x: np.ndarray, target: Target, grid: Grid, others: Others) -> None:
     """Write what the folder's sweep is of, or check that it is this one."""
     digest = hashlib.sha256(x.tobytes())
+    for name, value in sorted(others.items()):
+        digest.update(name.encode() + value.tobytes())
     digest.update(repr(None if target is None else np.asarray(target).tolist()).encode())
     digest.update(compiled.plan.to_json().encode())
     for tensor in compiled.plan.graph.body.tensors().values():
@@ -116,10 +122,12 @@ def _claim(folder: Path, compiled: Compiled, x: np.ndarray, target: Target, grid
     file.write_text(json.dumps(index) + "\n", encoding="utf-8")
 
 
-def _store(file: Path, explainer: Explainer, x: np.ndarray, target: Target, tuned: dict[str, float]) -> None:
+def _store(
+    file: Path, explainer: Explainer, x: np.ndarray, target: Target, tuned: dict[str, float], others: Others
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HealthWarning)
-        result = explainer(x, target, tuned)
+        result = explainer(x, target, tuned, others)
     draft = file.with_suffix(".part.npz")
     np.savez(
         draft, relevance=result.relevance, abs_sum=result.health.abs_sum, alarms=np.asarray(result.alarms, dtype=str)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, reduce
 from pathlib import Path
@@ -15,6 +15,7 @@ import onnxruntime as ort
 
 from lrpc.health import Health
 from lrpc.instrument import COLUMNS, OUTPUT, expose, instrument
+from lrpc.others import checked_others, part_of, values_a_sample
 from lrpc.runtime import Explainer, Target
 from lrpc.session import open_session
 from passes.errors import LrpcError
@@ -71,8 +72,8 @@ class Trace:
         return next((row for row in self.samples[sample] if row.first_bad), None)
 
     def worst(self, layer: str) -> float:
-        """Return the largest amplification of a layer over the samples."""
-        return max(row.amplification for rows in self.samples for row in rows if row.layer == layer)
+        """Return the largest amplification of a layer over the samples, 0 where no relevance reaches it."""
+        return max((row.amplification for rows in self.samples for row in rows if row.layer == layer), default=0.0)
 
     def to_json(self, sample: int = 0) -> str:
         """Return one sample's trace: {"layers": [...], "input": {...}}."""
@@ -106,13 +107,17 @@ class Tracer:
             )
         self._hidden = {layer: arriving[layer] for layer in layers}
 
-    def __call__(self, x: np.ndarray, target: Target = None) -> Trace:
-        """Trace a batch; x and target as for `Explainer`."""
-        manifest = self.explainer.manifest
-        x = self.explainer.checked_input(x)
-        feeds = {self.explainer.input_name: x, **self.explainer.seed_feeds(x, target)}
-        size = max(1, _MOST_VALUES // max(1, x[0].size))
-        parts = [self._run({k: v[i : i + size] for k, v in feeds.items()}) for i in range(0, len(x), size)]
+    def __call__(self, x: np.ndarray, target: Target = None, others: Mapping[str, np.ndarray] | None = None) -> Trace:
+        """Trace a batch; x, target and others as for `Explainer`."""
+        manifest, explainer = self.explainer.manifest, self.explainer
+        x = explainer.checked_input(x)
+        beside = checked_others(others or {}, explainer.others, len(x))
+        feeds = {explainer.input_name: x, **explainer.seed_feeds(x, target, beside)}
+        size = max(1, _MOST_VALUES // max(1, x[0].size + values_a_sample(explainer.others)))
+        parts = [
+            self._run({k: v[p] for k, v in feeds.items()} | part_of(beside, explainer.others, p))
+            for p in (slice(i, i + size) for i in range(0, len(x), size))
+        ]
         output, relevance, health, table, *tensors = (np.concatenate(column) for column in zip(*parts, strict=True))
         low, high = manifest["thresholds"]["abs_sum"]
         at_input = Health(*health.T)

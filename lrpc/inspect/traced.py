@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from lrpc.targets import TARGETS, Target
 
 @dataclass(frozen=True)
 class Traced:
-    """activations: each layer's output.  arriving: the relevance arriving there.  Both by layer name."""
+    """activations: each layer's output.  arriving: the relevance arriving there, where it does.  Both by layer name."""
 
     output: np.ndarray
     relevance: np.ndarray
@@ -24,29 +25,37 @@ class Traced:
     arriving: dict[str, np.ndarray]
 
 
-def run_traced(plan: Plan, x: np.ndarray, seed: np.ndarray, target: Target | None = TARGETS["cpu"]) -> Traced:
+def run_traced(
+    plan: Plan,
+    x: np.ndarray,
+    seed: np.ndarray,
+    target: Target | None = TARGETS["cpu"],
+    others: Mapping[str, np.ndarray] | None = None,
+) -> Traced:
     """Run the separate graphs of a plan on the CPU in float32.
 
     x: (n, *input shape).  seed: shaped as the model's output.  target: what they are optimised for; None for -O0.
+    others: the inputs beside the first, by name.
     """
     relevance_proto, taps = relevance_graph(plan, trace=True, target=target)
     outputs = {node.name: node.outputs[0].name for node in plan.graph.nodes}
     wanted = list(dict.fromkeys([*taps, *outputs.values()]))
-    entry = plan.graph.inputs[0].name
-    tensors = {entry: x, **_run(forward_graph(plan, wanted), {entry: x})}
+    given = {plan.graph.inputs[0].name: x, **(others or {})}
+    tensors = {**given, **_run(forward_graph(plan, wanted), given)}
     feeds = {name: tensors[name] for name in taps} | {SEED: seed}
     relevance = _run(relevance_proto, feeds)
     return Traced(
         output=tensors[plan.graph.outputs[0].name],
         relevance=relevance[RELEVANCE],
         activations={layer: tensors[name] for layer, name in outputs.items()},
-        arriving={layer: relevance[traced_name(layer)] for layer in outputs},
+        arriving={layer: relevance[traced_name(layer)] for layer in outputs if traced_name(layer) in relevance},
     )
 
 
-def run_forward(plan: Plan, x: np.ndarray) -> np.ndarray:
-    """Return the canonized model's own output."""
-    return _run(forward_graph(plan, []), {plan.graph.inputs[0].name: x})[plan.graph.outputs[0].name]
+def run_forward(plan: Plan, x: np.ndarray, others: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+    """Return the canonized model's own output. others: the inputs beside the first, by name."""
+    given = {plan.graph.inputs[0].name: x, **(others or {})}
+    return _run(forward_graph(plan, []), given)[plan.graph.outputs[0].name]
 
 
 def _run(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -106,16 +106,24 @@ class Validation:
         return json.dumps({**summary, "missing": self.missing, "input": entry, "layers": rows}, indent=1)
 
 
-def validate(plan: Plan, x: np.ndarray, seed: np.ndarray, reference: str, run: Run) -> Validation:
+def validate(
+    plan: Plan,
+    x: np.ndarray,
+    seed: np.ndarray,
+    reference: str,
+    run: Run,
+    others: Mapping[str, np.ndarray] | None = None,
+) -> Validation:
     """Run the plan and the reference on one sample and compare them.
 
     x: float32 (1, *input shape).  seed: (1, *output shape).  run: called with the input, the seed and
-    "float64" or "float32".  Every convolution, dense layer, sum and pool is compared, and the relevance
-    at the input; both sides run in float32 on `COPIES` copies of x that differ by a rounding.
+    "float64" or "float32".  others: the inputs beside the first, by name, for `COPIES` samples.
+    Every convolution, dense layer, sum and pool that relevance reaches is compared, and the relevance at the input;
+    both sides run in float32 on `COPIES` copies of x that differ by a rounding.
     """
     copies, seeds = rounding_copies(x), np.repeat(seed, COPIES, axis=0)
     exact, rounded = run(x, seed, "float64"), run(copies, seeds, "float32")
-    return _compared(plan, run_traced(plan, copies, seeds), reference, exact, rounded, _median, _worst)
+    return _compared(plan, run_traced(plan, copies, seeds, others=others), reference, exact, rounded, _median, _worst)
 
 
 def compare(plan: Plan, ours: Traced, name: str, exact: Reference, rounded: Reference) -> Validation:
@@ -145,7 +153,11 @@ def _compared(
     own_distance: Distance,
 ) -> Validation:
     # A sum that copies relevance is no module under zennit.
-    rows = [row for row in plan.rows if row.kind in COMPARED and not isinstance(row.rule, Copy)]
+    rows = [
+        row
+        for row in plan.rows
+        if row.kind in COMPARED and not isinstance(row.rule, Copy) and row.layer in ours.arriving
+    ]
     layers = tuple(
         Comparison(
             row.layer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from lrpc.lower.tunable import group_names
 from lrpc.plan import Plan
 from lrpc.simplify import simplify
 from lrpc.targets import Target
-from passes.graph import Graph
+from passes.graph import Graph, tidy
 from passes.upgrade import OPSET
 from passes.write import to_proto
 
@@ -54,7 +55,10 @@ def relevance_graph(
     if trace:
         outputs += _traced(emit, plan, passages)
     body = gs.Graph(emit.nodes, [*emit.taps.values(), seed], outputs, name="relevance", opset=OPSET)
-    return _written(body, emit, plan), list(emit.taps)
+    _leave_out(body, plan)
+    taps = [name for name, tap in emit.taps.items() if tap.outputs]
+    body.inputs = [*(emit.taps[name] for name in taps), seed]
+    return _written(body, emit, plan), taps
 
 
 def forward_graph(plan: Plan, taps: list[str]) -> onnx.ModelProto:
@@ -71,8 +75,9 @@ def explain_graph(
 ) -> tuple[onnx.ModelProto, list[Where]]:
     """Return model and relevance pass in one graph, and where a trace finds each layer in it.
 
-    Inputs: the model's own and `target` (or `seed`), and where `tunable` each rule's epsilon and gamma, which
-    have defaults; outputs: the model's own, `relevance`, `health`.  target: as for `relevance_graph`.
+    Inputs: the model's own, the one that relevance goes to first, then `target` (or `seed`), and where `tunable` each
+    rule's epsilon and gamma, which have defaults; outputs: the model's own, `relevance`, `health`.
+    target: as for `relevance_graph`.
     """
     plan = plan if target is None else simplify(plan, tunable=tunable)
     graph = plan.graph.copy()
@@ -90,7 +95,9 @@ def explain_graph(
     explained = _named(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)
     health = emit_health(emit, explained, seed, HEALTH)
     graph.body.outputs = [*graph.outputs, explained, health]
-    return _written(graph.body, emit, plan), [_where(layer, passage) for layer, passage in passages.items()]
+    where = [_where(layer, passage) for layer, passage in passages.items()]
+    _leave_out(graph.body, plan, where)
+    return _written(graph.body, emit, plan), where
 
 
 def _where(layer: str, passage: Passage) -> Where:
@@ -100,6 +107,25 @@ def _where(layer: str, passage: Passage) -> Where:
         "handed": [relevance.names for relevance in passage.handed],
         "divisions": [[stabilized.name, s.name] for stabilized, s in passage.divisions],
     }
+
+
+def _leave_out(body: gs.Graph, plan: Plan, where: Sequence[Where] = ()) -> None:
+    """Drop what was emitted for inputs that relevance does not go to, if there are any; a trace keeps its tensors."""
+    if len(plan.graph.inputs) == 1:
+        return
+    tensors, outputs = body.tensors(), body.outputs
+    traced = {name for entry in where for name in _names([entry["arriving"], entry["handed"], entry["divisions"]])}
+    body.outputs = [*outputs, *(tensors[name] for name in sorted(traced))]
+    tidy(Graph(body))
+    body.outputs = outputs
+
+
+def _names(entry: list[Any] | str) -> Iterator[str]:
+    if isinstance(entry, str):
+        yield entry
+        return
+    for part in entry:
+        yield from _names(part)
 
 
 def _named(emit: Emitter, tensor: gs.Tensor, name: str, shape: list[int | str]) -> gs.Variable:

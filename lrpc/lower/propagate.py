@@ -29,13 +29,14 @@ from lrpc.ops import OPS, LinearOp
 from lrpc.ops.product import Product
 from lrpc.ops.structure import Identity, Sum
 from lrpc.plan import Plan
+from passes.graph import constant, depending
 
 
 @dataclass(frozen=True)
 class Passage:
     """What the relevance pass emitted for one layer.
 
-    arriving: the relevance at its output.  handed: what it gives to each of its inputs.
+    arriving: the relevance at its output.  handed: what it gives to each of its inputs that lead to the model's first.
     divisions: each share's stabilized denominator, and the quotient behind its gate.
     """
 
@@ -47,19 +48,24 @@ class Passage:
 def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, dict[str, Passage]]:
     """Emit the relevance pass; return the relevance at the input, and each layer's passage from the output down.
 
-    A tensor that several layers read collects the relevance of all of them, here and nowhere else.
+    A tensor that several layers read collects the relevance of all of them, here and nowhere else. Layers that do not
+    depend on the first input are left out, and so is what others would hand to them.
     """
+    known = depending(plan.graph)
     collected: dict[str, list[Relevance]] = {plan.graph.outputs[0].name: [Relevance(seed)]}
     passages: dict[str, Passage] = {}
     for node, row in zip(reversed(plan.graph.nodes), reversed(plan.rows), strict=True):
+        if node.outputs[0].name not in known:
+            continue
         before = len(emit.divisions)
         with emit.layer(row.layer, str(row.rule)):
             relevance = _collect(emit, collected.pop(node.outputs[0].name))
-            handed = _lower(emit, node, row.rule, relevance)
-        passages[row.layer] = Passage(relevance, handed, emit.divisions[before:])
-        for tensor, value in zip(OPS[node.op].data(node), handed, strict=True):
-            collected.setdefault(tensor.name, []).append(value)
-    (entry,) = plan.graph.inputs
+            pairs = zip(OPS[node.op].data(node), _lower(emit, node, row.rule, relevance), strict=True)
+        handed = [(t.name, value) for t, value in pairs if t.name in known or constant(t) is not None]
+        passages[row.layer] = Passage(relevance, [value for _, value in handed], emit.divisions[before:])
+        for name, value in handed:
+            collected.setdefault(name, []).append(value)
+    entry = plan.graph.inputs[0]
     with emit.layer(entry.name, ""):
         return _collect(emit, collected.pop(entry.name)).value(emit, "product"), passages
 

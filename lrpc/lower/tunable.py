@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrpc.algebra import Boost, Rule
-from lrpc.plan import Plan
+from lrpc.plan import Plan, Row
 from passes.graph import claim
 
 
@@ -31,19 +31,25 @@ class Tunable:
 def group_names(plan: Plan) -> dict[str, str]:
     """Return, by a rule's text, the name that its inputs begin with."""
     taken: set[str] = set()
-    texts = dict.fromkeys(str(row.rule) for row in plan.rows if isinstance(row.rule, Rule))
+    texts = dict.fromkeys(str(row.rule) for row in _reached(plan) if isinstance(row.rule, Rule))
     return {text: claim(text.partition("(")[0], taken) for text in texts}
 
 
 def tunables(plan: Plan) -> list[Tunable]:
     """Return every input that a tunable graph of this plan has."""
-    rules = {str(row.rule): row.rule for row in plan.rows if isinstance(row.rule, Rule)}
-    counts = [str(row.rule) for row in plan.rows]
+    rules = {str(row.rule): row.rule for row in _reached(plan) if isinstance(row.rule, Rule)}
+    counts = [str(row.rule) for row in _reached(plan)]
     found = []
     for text, group in group_names(plan).items():
         values = {"epsilon": rules[text].stabilizer.epsilon} | _gamma(rules[text])
         found += [Tunable(f"{group}.{key}", text, value, counts.count(text)) for key, value in values.items()]
     return found
+
+
+def _reached(plan: Plan) -> list[Row]:
+    """Return the rows that are lowered."""
+    reached = plan.reached
+    return [row for row in plan.rows if row.layer in reached]
 
 
 def _gamma(rule: Rule) -> dict[str, float]:

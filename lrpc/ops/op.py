@@ -19,7 +19,7 @@ from lrpc.emitter import Emitter
 from lrpc.kinds import Kind
 from lrpc.sign import ANY, ZEROS, Sign
 from lrpc.targets import REVERSED_WEIGHT
-from passes.graph import static_shape
+from passes.graph import constant, static_shape
 
 DYNAMIC_SIZE = "the size of its input is dynamic; fix the model's input size (the batch may stay dynamic)"
 
@@ -40,6 +40,9 @@ class Op:
         """Return why relevance cannot be propagated through this node, "" if it can."""
         if any(static_shape(t) is None for t in (*self.data(node), node.outputs[0])):
             return "its shape is unknown; give the model's inputs a fixed shape"
+        data = {id(tensor) for tensor in self.data(node)}
+        if any(constant(t) is None for t in node.inputs if id(t) not in data and not t.is_empty()):
+            return "its parameters are computed, or inputs of the model, not constants"
         return ""
 
     def data(self, node: gs.Node) -> list[gs.Tensor]:

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 
 
 def run_oracle(
-    graph: Graph, behaviours: Mapping[str, Behaviour], x: np.ndarray, seed: np.ndarray, dtype: str = "float64"
+    graph: Graph,
+    behaviours: Mapping[str, Behaviour],
+    x: np.ndarray,
+    seed: np.ndarray,
+    dtype: str = "float64",
+    others: Mapping[str, np.ndarray] | None = None,
 ) -> ReferenceResult:
-    """Explain a batch by definition. dtype: "float64" or "float32"."""
+    """Explain a batch by definition. dtype: "float64" or "float32".  others: the inputs beside the first, by name."""
     torch = require_torch()
     from lrpc.reference.oracle import Oracle
 
-    return Oracle(graph, behaviours, getattr(torch, dtype))(x, seed)
+    return Oracle(graph, behaviours, getattr(torch, dtype))(x, seed, others)
 
 
 def run_zennit(

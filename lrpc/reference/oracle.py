@@ -68,7 +68,7 @@ class ReferenceResult:
 class Oracle:
     """Relevance by definition.
 
-    graph: canonized, one input, one output.  behaviours: the rule of every layer by name.
+    graph: canonized, one output; relevance is that at its first input.  behaviours: every layer's rule by name.
     Raises LrpcError naming each layer whose op it does not know.
     """
 
@@ -81,9 +81,12 @@ class Oracle:
             raise LrpcError(f"{graph.name} has ops that the oracle does not know.", unknown)
         self._constants: dict[str, Tensor] = {}
 
-    def __call__(self, x: np.ndarray, seed: np.ndarray) -> ReferenceResult:
-        """Explain a batch: x shaped as the input, seed as the output."""
-        values = {self.graph.inputs[0].name: torch.as_tensor(np.asarray(x)).to(self.dtype)}
+    def __call__(
+        self, x: np.ndarray, seed: np.ndarray, others: Mapping[str, np.ndarray] | None = None
+    ) -> ReferenceResult:
+        """Explain a batch: x shaped as the first input, seed as the output.  others: the further inputs, by name."""
+        given = {self.graph.inputs[0].name: x, **(others or {})}
+        values = {name: torch.as_tensor(np.asarray(value)).to(self.dtype) for name, value in given.items()}
         with torch.no_grad():
             for node in self.graph.nodes:
                 values[node.outputs[0].name] = self._layer(node)(self._inputs(node, values))

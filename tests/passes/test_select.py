@@ -68,10 +68,10 @@ REFUSED = {
         "z", "scores", "The output scores of model does not depend on the input z; it depends on: x.",
     ),
     "an output of two inputs": (
-        "x", "second",
-        "The output second of model depends on 2 inputs (x, z); lrpc explains models of one input.\n"
-        "Choose an output that depends on one (--output NAME), or give the others a fixed value in the file: "
-        "an initializer of the input's name.",
+        None, "second",
+        "The output second of model depends on 2 inputs (x, z); relevance goes to one of them.\n"
+        "Choose it: --input NAME, or input= in Python. The others stay inputs of the graphs; what flows to them "
+        "is left out.",
     ),
 }  # fmt: skip
 
