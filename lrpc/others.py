@@ -106,7 +106,10 @@ def _drawn(other: Other, rng: np.random.Generator) -> np.ndarray:
 
 
 def _checked(other: Other, value: Any, count: int) -> np.ndarray:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise LrpcError(f"What is given for {other.name} is no array of numbers; the model takes {other}.") from error
     if not np.can_cast(array.dtype, other.type, "same_kind"):
         raise LrpcError(f"What is given for {other.name} is {array.dtype}; the model takes {other}.")
     if not other.takes(array.shape, count):
