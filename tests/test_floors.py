@@ -43,6 +43,8 @@ FORBIDDEN = {
     "lrpc/binding.py": RUNTIME,
     "lrpc/pair.py": RUNTIME,
     "lrpc/seeds.py": RUNTIME,
+    "lrpc/others.py": RUNTIME,
+    "lrpc/entries.py": ["lrpc.plan", "lrpc.ops", "lrpc.lower", "lrpc.compiler", "torch"],
     "lrpc/placement.py": [*RUNTIME, "lrpc", "numpy", "onnxruntime"],
     "lrpc/package": [*RUNTIME, "lrpc.compiler", "tritonclient"],
     "lrpc/inspect": ["lrpc.cli"],

@@ -219,6 +219,19 @@ def test_a_model_of_one_input_takes_no_others():
 
 
 @pytest.mark.parametrize("entry", ["x", "z"])
+def test_a_gate_from_elsewhere_gets_half_unless_the_signal_is_named(entry):
+    net = NETS["a gate by the other"]
+    plan = lrpc.plan_model(net.proto(), input=entry, composite=COMPOSITES["epsilon-plus"])
+    assert str(plan.behaviours["mul"]) == "uniform"
+    named = lrpc.plan_model(
+        net.proto(), input=entry, composite=COMPOSITES["epsilon-plus"], rules=[("mul", lrpc.rules.SignalTakesAll(0))]
+    )
+    x, others = split(net.feeds(5), entry)
+    half, whole = (run_traced(each, x, SEED, others=others).relevance for each in (plan, named))
+    np.testing.assert_allclose(whole, 2 * half if entry == "x" else 0 * half, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("entry", ["x", "z"])
 def test_the_first_layer_is_that_of_the_chosen_input(entry):
     plan = lrpc.plan_model(NETS["two pictures"].proto(), input=entry, composite=COMPOSITES["epsilon-gamma-box"])
     boxes = [row.layer for row in plan.rows if str(row.rule).startswith("z_box")]

@@ -1,4 +1,4 @@
-"""The product of two tensors that both depend on the input: a signal and its gate, or two signals."""
+"""The product of two computed tensors: a signal and its gate, or two signals, be they of one input or of several."""
 
 from __future__ import annotations
 
