@@ -269,10 +269,15 @@ def test_layers_of_others_carry_no_bound_and_no_numbers_to_tune():
 
 def test_the_doctor_leaves_layers_of_others_alone():
     net = NETS["two branches joined"]
-    x, others = split(net.feeds(4), "x")
-    plan = lrpc.plan_model(net.proto(), input="x", rules=[("*", lrpc.rules.epsilon(1e-6)), ("*", lrpc.rules.Pass())])
-    found = diagnose(plan, x, others=others)
-    assert not {change.layer for change in found.changes} - plan.reached
+    x, others = split(net.feeds(3), "x")
+    plan = lrpc.plan_model(
+        net.proto(), input="x", rules=[("*t", lrpc.rules.epsilon())], composite=COMPOSITES["epsilon-plus"]
+    )
+    assert str(plan.behaviours["right"]) == str(plan.behaviours["left"])
+    found = diagnose(plan, x, 1, others=others)
+    changed = {change.layer for change in found.changes}
+    assert "left" in changed
+    assert changed <= plan.reached
 
 
 def test_a_trace_shows_the_layers_on_the_way_to_the_chosen_input():

@@ -114,7 +114,8 @@ def _print(found: Any, path: Path, model: Path) -> None:
         size = f"sum of |R| per unit of seed {summary(trace)}"
         click.echo(f"{when + ':':7} {size}; rank correlation with general Gamma {agreement:.2f}")
     if found.cured:
-        click.echo(f"wrote {path}; use it: lrpc compile {model} --composite {path}")
+        entry = f" --input {found.plan.graph.inputs[0].name}" if found.plan.destination else ""
+        click.echo(f"wrote {path}; use it: lrpc compile {model}{entry} --composite {path}")
     else:
         click.echo("no cure found; --composite bounded cannot explode")
 

@@ -134,6 +134,13 @@ def test_validate_draws_values_and_zennit_is_refused(run):
     assert "zennit reference explains models of one input" in refused.output
 
 
+def test_the_doctor_says_how_to_compile_what_it_cured(run):
+    rule = ("--class", "bee", "--rule", "left=gamma-plain(0.25)", "--rule", "head=epsilon(1e-6)")
+    result = run("doctor", "model.onnx", "a.png", "b.png", "c.png", "--input", "x", "--feed", "z=z.npy", *rule)
+    assert "lrpc compile model.onnx --input x --composite model.cured.toml" in result.stdout
+    run("compile", "model.onnx", "--input", "x", "--composite", "model.cured.toml")
+
+
 def test_the_doctor_draws_values_or_takes_them(run):
     arguments = ("doctor", "model.onnx", "a.png", "b.png", "--input", "x", "--json")
     run(*arguments, "--feed", "z=one.npy")
