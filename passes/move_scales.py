@@ -11,11 +11,11 @@ _ARITHMETIC = ("Mul", "Div", "Add", "Sub")
 
 
 def move_scales(graph: Graph) -> Graph:
-    """Swap a Transpose and the Mul, Div, Add or Sub behind it that has one constant, or one per place of one axis.
+    """Swap a Transpose and the Mul, Div, Add or Sub behind it that has a constant for each channel before it.
 
-    Needs inferred shapes and a constant as second operand.  Gives: the constant with the axes that the tensor has
-    before the Transpose, so that `spell_scales` finds the channels of a model that keeps them last, as Keras does.
-    Declines: a Transpose that others read too, a constant that broadcasting makes the result larger by.
+    Needs inferred shapes and a constant as second operand.  Gives: the constant along axis 1, where `spell_scales`
+    finds it, in a model that keeps channels last, as Keras does.
+    Declines: a Transpose that others read too, constants along another axis, or along several.
     """
     return edited(graph, _move)
 
@@ -41,17 +41,21 @@ def _transpose(node: gs.Node, outputs: set[int]) -> gs.Node | None:
     before, values = producer(x), constant(other)
     if before is None or kind(before) != "Transpose" or values is None or before.inputs[0].shape is None:
         return None
-    alone = len(x.outputs) == 1 and id(x) not in outputs
-    small = values.size == max(values.shape, default=1) and values.ndim <= len(before.inputs[0].shape)
-    return before if alone and small and same_shape(x, node.outputs[0]) else None
+    if len(x.outputs) != 1 or id(x) in outputs or not same_shape(x, node.outputs[0]):
+        return None
+    return before if [axis for axis, size in enumerate(_before(before, values).shape) if size > 1] == [1] else None
+
+
+def _before(transpose: gs.Node, values: np.ndarray) -> np.ndarray:
+    """Return a constant that fits behind a Transpose as it fits before it."""
+    rank = len(transpose.inputs[0].shape)
+    axes = transpose.attrs.get("perm", range(rank)[::-1])
+    return values.reshape((1,) * (rank - values.ndim) + values.shape).transpose(np.argsort(axes))
 
 
 def _swap(transpose: gs.Node, node: gs.Node, taken: set[str]) -> None:
     x, result = transpose.inputs[0], node.outputs[0]
-    rank = len(x.shape)
-    axes = transpose.attrs.get("perm", range(rank)[::-1])
-    values = node.inputs[1].values
-    moved = values.reshape((1,) * (rank - values.ndim) + values.shape).transpose(np.argsort(axes))
+    moved = _before(transpose, node.inputs[1].values)
     moved.flags.writeable = False
     inner = gs.Variable(claim(f"{node.name}/moved", taken), x.dtype, x.shape)
     keep_inputs(node, 0)

@@ -180,6 +180,10 @@ CASES = {
         [node("Transpose", "x", "a", perm=[0, 2, 1]), node("Mul", "a c", "b"), node("Add", "a b", "y")],
         {"c": np.arange(1, 5, dtype=np.float32)}, (4, 5), (5, 4), ["Transpose", "Mul", "Add"],
     ),
+    "a scale of channels that are second behind the Transpose stays": (
+        "move_scales", [node("Transpose", "x", "a", perm=[0, 2, 1]), node("Mul", "a c", "y")],
+        {"c": np.arange(1, 6, dtype=np.float32).reshape(5, 1)}, (4, 5), (5, 4), ["Transpose", "Mul"],
+    ),
     "a constant of two axes behind a Transpose stays": (
         "move_scales", [node("Transpose", "x", "a", perm=[0, 2, 1]), node("Mul", "a c", "y")],
         {"c": np.arange(1, 21, dtype=np.float32).reshape(5, 4)}, (4, 5), (5, 4), ["Transpose", "Mul"],
