@@ -1,9 +1,9 @@
 """What each layer of a model file is called.
 
 In order of preference: what lrpc itself wrote (`lrpc.layer`); torch's module path (for a layer with a
-weight, that of the weight's name); for a functional op, the path of the module around it and the op's
-name; without metadata the weight's stem, then the node's name, then its output's. Repeats get `:1`,
-`:2`, ... in execution order.
+weight, that of the weight's name; else from the metadata of torch's exporter, or from the node names that its older
+one, by TorchScript, gave); for a functional op, the path of the module around it and the op's name; without metadata
+the weight's stem, then the node's name, then its output's. Repeats get `:1`, `:2`, ... in execution order.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import onnx
 
 from passes.graph import Module, unique
+from passes.torchscript_names import torchscript_name, torchscript_owners
 
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization"}
 _WEIGHT_SUFFIX = re.compile(r"[._](weight|weights|kernel|w|scale|gamma)$", re.IGNORECASE)
@@ -27,6 +28,7 @@ _CONTAINERS = "torch.nn.modules.container."
 def name_layers(proto: onnx.ModelProto) -> tuple[list[str], dict[str, Module]]:
     """Return a unique layer name for every node, in order, and what is known of their modules by name."""
     weights = {initializer.name for initializer in proto.graph.initializer}
+    owners = torchscript_owners(proto.graph.node)
     integers = {v.name for v in proto.graph.value_info if v.type.tensor_type.elem_type in _INTEGERS}
     names = [""] * len(proto.graph.node)
     modules: dict[str, Module] = {}
@@ -35,7 +37,7 @@ def name_layers(proto: onnx.ModelProto) -> tuple[list[str], dict[str, Module]]:
     repeats: Counter[str] = Counter()
     for position, node in layers_first:
         metadata = {entry.key: entry.value for entry in node.metadata_props}
-        wanted = _wanted(node, metadata, weights)
+        wanted = _wanted(node, metadata, weights, owners)
         name = names[position] = unique(wanted, modules, repeats[wanted])
         repeats[wanted] += 1
         modules[name] = _module(metadata)
@@ -46,10 +48,10 @@ def _is_arithmetic(node: onnx.NodeProto, integers: set[str]) -> bool:
     return node.op_type == "Constant" or any(name in integers for name in node.output[:1])
 
 
-def _wanted(node: onnx.NodeProto, metadata: dict[str, str], weights: Iterable[str]) -> str:
+def _wanted(node: onnx.NodeProto, metadata: dict[str, str], weights: Iterable[str], owners: Container[str]) -> str:
     if "lrpc.layer" in metadata:
         return metadata["lrpc.layer"]
-    scoped = _scoped(node, metadata)
+    scoped = _scoped(node, metadata) or torchscript_name(node, owners)
     stem = _weight_stem(node, weights)
     if stem and (node.op_type != "BatchNormalization" or not scoped):
         return stem

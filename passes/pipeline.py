@@ -16,6 +16,7 @@ from passes.fuse_activations import fuse_activations
 from passes.graph import Graph
 from passes.join_batchnorms import join_batchnorms
 from passes.merge_biases import merge_biases
+from passes.move_scales import move_scales
 from passes.recognise_dense import products_left, recognise_dense
 from passes.spell_attributes import paddings_left, spell_attributes
 from passes.spell_pooling import spell_pooling
@@ -61,6 +62,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(spell_slices),
     Pass(recognise_dense, products_left),
     Pass(fuse_activations),
+    Pass(move_scales),
     Pass(merge_biases),
     Pass(spell_scales),
     Pass(join_batchnorms),

@@ -10,6 +10,7 @@ import onnx.numpy_helper
 import onnx.shape_inference
 
 from passes.errors import LrpcError
+from passes.shape_values import known_sizes, put_sizes
 
 _TARGETS = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
 """Which operand tells how large the result is."""
@@ -62,11 +63,19 @@ def _integers(name: str, tensor: onnx.TensorProto) -> Iterator[tuple[str, list[i
 
 
 def with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with inferred shapes.
+    """Return the model with inferred shapes; what it computes from known ones becomes constants, which tell more.
 
     What the file says of inner tensors counts only where inference knows nothing: exporters give each
     of them its own name for one and the same dynamic axis.
     """
+    inferred = _inferred(proto)
+    while sizes := known_sizes(inferred.graph):
+        put_sizes(inferred.graph, sizes)
+        inferred = _inferred(inferred)
+    return inferred
+
+
+def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
     stated = {value.name: value for value in proto.graph.value_info}
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)

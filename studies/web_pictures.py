@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import lrpc
-from lrpc.web_page import package_web
+from lrpc.package.web import package_web
 from studies.browser import chromium, served
 
 ROOT = Path(__file__).parents[1]

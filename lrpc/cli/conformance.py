@@ -25,7 +25,7 @@ def conformance_command(
 
     The inputs are the same for all, drawn with a fixed seed; each runtime has a process of its own. Columns are
     relative L2 distances from ONNX Runtime on the CPU; the heatmap's is the share of its pixels within 1 of 255,
-    and 99 % must be.
+    and 99.9 % must be.
     A runtime that is not installed is listed with the command that installs it. Exit code 1: one disagrees.
 
     \b

@@ -44,7 +44,7 @@ def package_command(bundle: Path, web: Path | None, triton: Path | None, force: 
     tritonserver --model-repository="$PWD/repository"
     """
     from lrpc.package.triton import package_triton
-    from lrpc.web_page import package_web
+    from lrpc.package.web import package_web
 
     destination, place, options = _destination({"web": web, "triton": triton})
     if destination == "web":

@@ -20,7 +20,7 @@ from passes.errors import LrpcError
 
 TOLERANCE = 1e-4
 COMPARED = ("output", "relevance", "health")
-HEATMAP = 0.99
+HEATMAP = 0.999
 """The share of a heatmap that must be alike: a value at the bound between two colours falls to either side."""
 _SAMPLES, _REPEATS = 2, 3
 

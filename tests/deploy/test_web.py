@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 import lrpc
 from lrpc.cli import main
-from lrpc.web_page import RUNTIME_VERSION, package_web
+from lrpc.package.web import RUNTIME_VERSION, package_web
 from models.shapes.localisation import MODEL
 from studies.browser import chromium, served
 

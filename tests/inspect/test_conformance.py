@@ -92,7 +92,7 @@ def test_who_disagrees_is_told(output, change, passes, pictures, beside, tmp_pat
     assert row(result).error == ""
 
 
-@pytest.mark.parametrize(("alike", "agrees"), [(1.0, True), (0.995, True), (0.98, False), (None, True)])
+@pytest.mark.parametrize(("alike", "agrees"), [(1.0, True), (0.9995, True), (0.998, False), (None, True)])
 def test_a_heatmap_may_differ_at_the_bounds_of_its_colours(alike, agrees):
     assert Row("r", "r", "1", {"relevance": 1e-5}, alike, 1.0, "", "").agrees(1e-4) is agrees
 

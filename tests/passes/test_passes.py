@@ -169,6 +169,25 @@ CASES = {
         "spell_scales", [node("Div", "x c", "a"), node("Sub", "a c", "b"), node("Add", "b c", "y")],
         {"c": np.float32(2.5)}, (4, 5), (4, 5), ["BatchNormalization"] * 3,
     ),
+    "a scale and a shift of channels kept last come before the Transpose": (
+        "move_scales",
+        [node("Transpose", "x", "a", perm=[0, 2, 3, 1]), node("Mul", "a c", "b"), node("Add", "b d", "y")],
+        {"c": np.arange(1, 5, dtype=np.float32), "d": np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4)},
+        (4, 5, 6), (5, 6, 4), ["Mul", "Add", "Transpose"],
+    ),
+    "a scale behind a Transpose that others read stays": (
+        "move_scales",
+        [node("Transpose", "x", "a", perm=[0, 2, 1]), node("Mul", "a c", "b"), node("Add", "a b", "y")],
+        {"c": np.arange(1, 5, dtype=np.float32)}, (4, 5), (5, 4), ["Transpose", "Mul", "Add"],
+    ),
+    "a scale of channels that are second behind the Transpose stays": (
+        "move_scales", [node("Transpose", "x", "a", perm=[0, 2, 1]), node("Mul", "a c", "y")],
+        {"c": np.arange(1, 6, dtype=np.float32).reshape(5, 1)}, (4, 5), (5, 4), ["Transpose", "Mul"],
+    ),
+    "a constant of two axes behind a Transpose stays": (
+        "move_scales", [node("Transpose", "x", "a", perm=[0, 2, 1]), node("Mul", "a c", "y")],
+        {"c": np.arange(1, 21, dtype=np.float32).reshape(5, 4)}, (4, 5), (5, 4), ["Transpose", "Mul"],
+    ),
     "a scale per position stays": (
         "spell_scales", [node("Mul", "x c", "y")], {"c": np.arange(1, 6, dtype=np.float32)}, (4, 5), (4, 5), ["Mul"],
     ),

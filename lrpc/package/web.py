@@ -1,6 +1,6 @@
 """A static web page around a single file: a picture in, a heatmap out, in the browser.
 
-The page itself is in `lrpc/web/`; ONNX Runtime Web, which runs the file there, comes from its npm package.
+The page itself is in `page/`; ONNX Runtime Web, which runs the file there, comes from its npm package.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RUNTIME = Path("node_modules/onnxruntime-web/dist")
 _RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 _NOTICES = ("LICENSE", "ThirdPartyNotices.txt")
 """Of ONNX Runtime; the npm package leaves them out, the Python package has them."""
-_SOURCE = Path(__file__).parent / "web"
+_SOURCE = Path(__file__).parent / "page"
 _MODEL, _DESCRIPTION, _ORT = "model.onnx", "model.json", "ort"
 
 

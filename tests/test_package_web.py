@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import lrpc
 from lrpc.cli import main
-from lrpc.web_page import RUNTIME_VERSION, package_web
+from lrpc.package.web import RUNTIME_VERSION, package_web
 from tests.graphs import small_resnet
 
 WASM = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"]
