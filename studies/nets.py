@@ -185,7 +185,7 @@ def settle(module: nn.Module, batch: torch.Tensor, rounds: int = 2) -> None:
     module.eval()
 
 
-_CLIPS = {"mvit": (3, 16, 224, 224), "s3d": (3, 16, 200, 200)}
+_CLIPS = {"mvit": (3, 16, 224, 224), "s3d": (3, 16, 224, 224)}
 """Those that take no smaller ones."""
 
 
