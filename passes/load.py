@@ -201,7 +201,7 @@ def _graph(proto: onnx.ModelProto, label: str, outside: Mapping[str, np.ndarray]
     body = gs.import_onnx(proto)
     for tensor in body.tensors().values():
         if isinstance(tensor, gs.Constant):
-            tensor.values = _read_only(outside.get(tensor.name, tensor.values) if outside else tensor.values)
+            tensor.values = _read_only(outside[tensor.name] if tensor.name in outside else tensor.values)
     return Graph(body, metadata, modules, label.removesuffix(".onnx"))
 
 
