@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx.numpy_helper
 
@@ -27,15 +28,23 @@ _SMALL = 1024
 Manifest = dict[str, Any]
 
 
-def save_bundle(path: Path, graphs: Mapping[str, onnx.ModelProto], manifest: Manifest, *, force: bool = False) -> None:
+def save_bundle(
+    path: Path,
+    graphs: Mapping[str, onnx.ModelProto],
+    manifest: Manifest,
+    *,
+    force: bool = False,
+    outside: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """Write a bundle folder, beside its place first and then by renaming.
 
-    graphs: self-contained models by name ("forward" becomes forward.onnx); they are emptied of their
-    large weights, which go into weights.bin once.  Raises LrpcError where `path` is taken.
+    graphs: models by name ("forward" becomes forward.onnx); they are emptied of their large weights, which go into
+    weights.bin once.  outside: the values of weights that a model names and does not hold.
+    Raises LrpcError where `path` is taken.
     """
     check_free(path, MANIFEST, force)
     with beside(path) as draft:
-        _write_weights(draft / WEIGHTS, graphs)
+        _write_weights(draft / WEIGHTS, graphs, outside or {})
         for name, proto in graphs.items():
             (draft / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
         files = {file.name: _fingerprint(file) for file in sorted(draft.iterdir())}
@@ -97,20 +106,26 @@ def _single_file_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def _write_weights(path: Path, graphs: Mapping[str, onnx.ModelProto]) -> None:
+def _write_weights(path: Path, graphs: Mapping[str, onnx.ModelProto], outside: Mapping[str, np.ndarray]) -> None:
     """Move every large initializer out; the same name in several graphs is the same weight."""
     places: dict[str, tuple[int, int]] = {}
     with path.open("wb") as file:
         for proto in graphs.values():
             for tensor in proto.graph.initializer:
-                data = _raw(tensor)
-                if len(data) < _SMALL:
+                data = _values(tensor, outside)
+                if data.nbytes < _SMALL:
                     continue
                 if tensor.name not in places:
                     file.write(b"\0" * (-file.tell() % _ALIGNMENT))
-                    places[tensor.name] = (file.tell(), len(data))
+                    places[tensor.name] = (file.tell(), data.nbytes)
                     file.write(data)
                 _point(tensor, *places[tensor.name])
+
+
+def _values(tensor: onnx.TensorProto, outside: Mapping[str, np.ndarray]) -> memoryview:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return np.ascontiguousarray(outside[tensor.name]).data.cast("B")
+    return memoryview(_raw(tensor))
 
 
 def _raw(tensor: onnx.TensorProto) -> bytes:

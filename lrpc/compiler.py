@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
+import onnx_graphsurgeon as gs
 
 import lrpc
 from lrpc import composites
@@ -29,6 +30,7 @@ from passes.graph import Graph, static_shape
 from passes.load import load
 from passes.pipeline import canonize
 from passes.select import select
+from passes.write import left_out
 
 if TYPE_CHECKING:
     import torch
@@ -82,6 +84,8 @@ class Compiled:
         knobs = [entry.to_json() for entry in tunables(self.plan)] if tunable else []
         told = {"trace": where, "tunables": knobs, "half_forward": half_forward}
         manifest = self._manifest("seed" if seed_input else "target") | told
+        if single_file or half_forward:
+            _check_self_contained(explain, "--single-file" if single_file else "--half-forward")
         halved = to_half if half_forward else _unchanged
         explain = halved(explain)
         if single_file:
@@ -93,7 +97,8 @@ class Compiled:
         graphs = {"forward": halved(forward_graph(self.plan, taps)), "relevance": relevance, "explain": explain}
         for proto in graphs.values():
             self._check(proto)
-        save_bundle(path, graphs, {**manifest, "taps": taps}, force=force)
+        weights = {t.name: t.values for t in self.plan.graph.body.tensors().values() if isinstance(t, gs.Constant)}
+        save_bundle(path, graphs, {**manifest, "taps": taps}, force=force, outside=weights)
         return path
 
     def _check(self, proto: onnx.ModelProto) -> None:
@@ -125,6 +130,14 @@ class Compiled:
             "thresholds": THRESHOLDS,
             "box": _box(self.plan),
         }
+
+
+def _check_self_contained(explain: onnx.ModelProto, option: str) -> None:
+    if left_out(explain):
+        raise LrpcError(
+            f"{explain.graph.name} has more than 2 GB of weights, the most that one ONNX file can hold: no {option}.",
+            hint="Compile a bundle, whose weights are in a file of their own.",
+        )
 
 
 def compile(

@@ -201,7 +201,8 @@ def _graph(proto: onnx.ModelProto, label: str, outside: Mapping[str, np.ndarray]
     body = gs.import_onnx(proto)
     for tensor in body.tensors().values():
         if isinstance(tensor, gs.Constant):
-            tensor.values = _read_only(outside[tensor.name] if tensor.name in outside else tensor.values)
+            there = outside.get(tensor.name)
+            tensor.values = _read_only(tensor.values if there is None else there)
     return Graph(body, metadata, modules, label.removesuffix(".onnx"))
 
 

@@ -9,11 +9,16 @@ import numpy as np
 import onnx
 import onnx.helper
 import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from passes.graph import Graph, Module
 
 IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 """The ir_version that each opset was released with; runtimes of that age read nothing newer."""
+
+LARGEST = 2**31 - 2**26
+"""Bytes of weights that one message of protobuf, which ends at 2 GB, can hold beside nodes and metadata."""
+_SMALL = 1024
 
 _SINCE = {"Gelu": 20, "Swish": 1_000}
 """The opset from which an activation is written as itself, not as arithmetic.
@@ -23,11 +28,15 @@ ONNX has Swish since 24, but ONNX Runtime no kernel for it yet.
 
 
 def to_proto(graph: Graph, notes: Mapping[str, Mapping[str, str]] | None = None) -> onnx.ModelProto:
-    """Write the graph as a self-contained ModelProto.
+    """Write the graph as a ModelProto, self-contained unless its weights are more than `LARGEST`.
 
     notes: metadata for single nodes, by name, in the place of what their layer is known by.
+    Of what is larger, the proto names the weights of two and more axes and leaves out their values, as if they were in
+    a file of no name: they are the graph's constants of these names (`left_out`).
     """
-    proto: onnx.ModelProto = gs.export_onnx(_spelled_out(graph).body, do_type_check=False)
+    graph = _spelled_out(graph)
+    graph = _without_values(graph) if _weight_bytes(graph) > LARGEST else graph
+    proto: onnx.ModelProto = gs.export_onnx(graph.body, do_type_check=False)
     proto.ir_version = IR_VERSIONS.get(graph.opset) or _oldest_ir(graph.opset)
     proto.graph.name = graph.name
     for key, value in graph.metadata.items():
@@ -37,6 +46,26 @@ def to_proto(graph: Graph, notes: Mapping[str, Mapping[str, str]] | None = None)
         for key, value in note.items():
             node.metadata_props.add(key=key, value=value)
     return proto
+
+
+def left_out(proto: onnx.ModelProto) -> list[str]:
+    """Return the names of the weights whose values `to_proto` left out, none where it is self-contained."""
+    return [t.name for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+
+
+def _weight_bytes(graph: Graph) -> int:
+    return sum(tensor.values.nbytes for tensor in graph.body.tensors().values() if isinstance(tensor, gs.Constant))
+
+
+def _without_values(graph: Graph) -> Graph:
+    copy = graph.copy()
+    for tensor in copy.body.tensors().values():
+        if isinstance(tensor, gs.Constant) and tensor.values.ndim > 1 and tensor.values.nbytes >= _SMALL:
+            kind = onnx.helper.np_dtype_to_tensor_dtype(tensor.values.dtype)
+            left = onnx.TensorProto(name=tensor.name, data_type=kind, dims=tensor.values.shape)
+            left.data_location = onnx.TensorProto.EXTERNAL
+            tensor.values = LazyValues(left)
+    return copy
 
 
 def _oldest_ir(opset: int) -> int:

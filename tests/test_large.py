@@ -1,0 +1,66 @@
+"""Models whose weights are more than one ONNX file can hold; the most is set to a few KB here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import lrpc
+from passes.errors import LrpcError
+from tests.graphs import small_resnet
+
+X = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 8)).astype(np.float32)
+
+
+def written(folder: Path, opset: int = 18) -> tuple[Path, int]:
+    """Write a model with its weights in a file beside it; return its path, and a limit that only the weights exceed."""
+    path = folder / "large.onnx"
+    proto = small_resnet(opset=opset)
+    onnx.save_model(proto, path, save_as_external_data=True, location="large.bin", size_threshold=0)
+    limit = path.stat().st_size
+    assert (folder / "large.bin").stat().st_size > limit
+    return path, limit
+
+
+def limit_to(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    for name in ("passes.load._LARGEST", "passes.write.LARGEST"):
+        monkeypatch.setattr(name, size)
+
+
+@pytest.mark.parametrize("optimize", [0, 1])
+def test_its_bundle_is_that_of_a_model_that_fits(tmp_path, monkeypatch, optimize):
+    path, limit = written(tmp_path)
+    fits = lrpc.Explainer(lrpc.compile(path, optimize=optimize))(X, 1)
+    limit_to(monkeypatch, limit)
+    lrpc.compile(path, optimize=optimize).save(tmp_path / "large.lrp")
+    large = lrpc.Explainer(tmp_path / "large.lrp")(X, 1)
+    np.testing.assert_array_equal(large.output, fits.output)
+    np.testing.assert_array_equal(large.relevance, fits.relevance)
+
+
+def test_its_separate_graphs_read_the_same_weights(tmp_path, monkeypatch):
+    path, limit = written(tmp_path)
+    limit_to(monkeypatch, limit)
+    lrpc.compile(path).save(tmp_path / "large.lrp")
+    explainer = lrpc.Explainer(tmp_path / "large.lrp")
+    seed = np.eye(5, dtype=np.float32)[[1, 1]]
+    np.testing.assert_allclose(explainer(X, seed).relevance, explainer(X, 1).relevance, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(("option", "name"), [("single_file", "--single-file"), ("half_forward", "--half-forward")])
+def test_what_needs_it_in_one_file_is_refused(tmp_path, monkeypatch, option, name):
+    path, limit = written(tmp_path)
+    limit_to(monkeypatch, limit)
+    with pytest.raises(LrpcError, match=f"more than 2 GB of weights.*no {name}"):
+        lrpc.compile(path).save(tmp_path / "large.lrp", **{option: True})
+    assert not (tmp_path / "large.lrp").exists()
+
+
+def test_an_old_one_is_refused(tmp_path, monkeypatch):
+    path, limit = written(tmp_path, opset=17)
+    limit_to(monkeypatch, limit)
+    with pytest.raises(LrpcError, match="larger than 2 GB and of opset 17; one that large cannot be upgraded"):
+        lrpc.compile(path)
