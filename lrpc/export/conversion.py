@@ -1,0 +1,109 @@
+"""From a PyTorch module to a ModelProto whose nodes tell which layer they are of."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnx.shape_inference
+
+from lrpc.export.pytorch import quiet, require_torch
+from passes.errors import LrpcError
+from passes.names import name_layers
+from passes.upgrade import OPSET
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def module_to_proto(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
+    """Export a torch module; it is left as it is.
+
+    example: a batch that it takes; the first axis becomes the dynamic axis "batch".
+    """
+    torch = require_torch()
+    copied = copy.deepcopy(module).eval()
+    _spell_idle_pools(copied, example)
+    signature = {"dynamic_shapes": ({0: torch.export.Dim("batch", min=1)},)}
+    batch = torch.cat([example, example])[: max(2, len(example))]
+    try:
+        with quiet():
+            from onnxscript import optimizer
+
+            program = torch.onnx.export(
+                copied,
+                (batch,),
+                dynamo=True,
+                optimize=False,
+                opset_version=OPSET,
+                input_names=["input"],
+                output_names=["output"],
+                external_data=False,
+                verbose=False,
+                **signature,
+            )
+            optimizer.fold_constants(program.model)
+            optimizer.remove_unused_nodes(program.model)
+            proto: onnx.ModelProto = program.model_proto
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise LrpcError(
+            f"torch cannot export {type(module).__name__}: {reason}",
+            hint="Export it with torch.onnx.export yourself, and give lrpc the file.",
+        ) from error
+    return _annotated(proto, module)
+
+
+def _annotated(proto: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
+    """Replace the exporter's metadata, which tells local paths, by the layer, its class and its leaf index."""
+    leaves = [name for name, child in module.named_modules() if not any(child.children())]
+    index = {name: position for position, name in enumerate(leaves)}
+    # Layers choose their names before shape arithmetic does, and types tell the two apart.
+    names, modules = name_layers(onnx.shape_inference.infer_shapes(proto))
+    for node, name in zip(proto.graph.node, names, strict=True):
+        del node.metadata_props[:]
+        node.doc_string = ""
+        entries = {"lrpc.layer": name, "lrpc.module": modules[name].type}
+        path = name.partition(":")[0]
+        if path in index:
+            entries["lrpc.leaf_index"] = str(index[path])
+        for key, value in entries.items():
+            if value:
+                node.metadata_props.add(key=key, value=value)
+    for holder in (proto, proto.graph, *proto.graph.value_info, *proto.graph.input, *proto.graph.initializer):
+        del holder.metadata_props[:]
+    proto.graph.name = type(module).__name__
+    return proto
+
+
+def _spell_idle_pools(module: nn.Module, example: torch.Tensor) -> None:
+    """Make adaptive pools that keep their input's size pools with windows of 1, and others see values in plain order.
+
+    They would be exported as gathers, the others where channels come last in memory. They stay layers, because an
+    average pool has its own rule.
+    """
+    torch = require_torch()
+    idle: list[nn.Module] = []
+
+    def remember(pool: nn.Module, inputs: Any, output: Any) -> None:
+        if inputs[0].shape == output.shape:
+            idle.append(pool)
+        elif not inputs[0].is_contiguous():
+            pool.register_forward_pre_hook(lambda pool, inputs: (inputs[0].contiguous(),))
+
+    plain = {
+        getattr(torch.nn, f"Adaptive{kind}Pool{d}d"): getattr(torch.nn, f"{kind}Pool{d}d")
+        for kind in ("Avg", "Max")
+        for d in (1, 2, 3)
+    }
+    handles = [m.register_forward_hook(remember) for m in module.modules() if type(m) in plain]
+    with torch.no_grad():
+        module(example)
+    for handle in handles:
+        handle.remove()
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if any(child is pool for pool in idle):
+                setattr(parent, name, plain[type(child)](1))
