@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
+from torch import nn
 
 import lrpc
+from lrpc.export import Loaded, export, weight_files
+from lrpc.image import InputSpec
 from passes.errors import LrpcError
+from passes.load import load
 from tests.graphs import small_resnet
 
 X = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 8)).astype(np.float32)
@@ -64,3 +69,35 @@ def test_an_old_one_is_refused(tmp_path, monkeypatch):
     limit_to(monkeypatch, limit)
     with pytest.raises(LrpcError, match="larger than 2 GB and of opset 17; one that large cannot be upgraded"):
         lrpc.compile(path)
+
+
+WIDE = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 36, 5)).eval()
+
+
+def test_a_torch_module_is_written_with_its_weights_beside_it(tmp_path, monkeypatch):
+    loaded = Loaded(WIDE, "tests:WIDE", "none", InputSpec((3, 8, 8)))
+    small = export(loaded, tmp_path / "small.onnx")
+    monkeypatch.setattr("lrpc.export.conversion.LARGEST", 0)
+    large = export(loaded, tmp_path / "large.onnx")
+    assert weight_files(small) == []
+    assert weight_files(large) == [tmp_path / "large.onnx.data"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["large.onnx", "large.onnx.data", "small.onnx"]
+    fits = load(small)
+    limit_to(monkeypatch, large.stat().st_size)
+    graph = load(large)
+    assert (graph.metadata, graph.modules) == (fits.metadata, fits.modules)
+
+
+def test_what_was_written_so_is_explained(tmp_path, monkeypatch):
+    loaded = Loaded(WIDE, "tests:WIDE", "none", InputSpec((3, 8, 8)))
+    fits = lrpc.Explainer(lrpc.compile(export(loaded, tmp_path / "m.onnx")))(X, 1)
+    monkeypatch.setattr("lrpc.export.conversion.LARGEST", 0)
+    limit_to(monkeypatch, export(loaded, tmp_path / "m.onnx").stat().st_size)
+    lrpc.compile(tmp_path / "m.onnx").save(tmp_path / "m.lrp")
+    np.testing.assert_array_equal(lrpc.Explainer(tmp_path / "m.lrp")(X, 1).relevance, fits.relevance)
+
+
+def test_a_torch_module_that_large_is_compiled_from_a_file(monkeypatch):
+    monkeypatch.setattr("lrpc.export.conversion.LARGEST", 0)
+    with pytest.raises(LrpcError, match=r"(?s)Sequential has more than 2 GB of weights.*Write it to a file first"):
+        lrpc.compile(WIDE, example_input=torch.zeros(1, 3, 8, 8))

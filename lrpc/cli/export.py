@@ -57,7 +57,8 @@ def export_command(
 
     The batch is dynamic, BatchNorm stays in the file (folding it is a pass of `lrpc compile`), and
     input size, mean, std and class names travel in the file's metadata, so that later commands need no
-    options. Needs PyTorch: pip install 'lrpc[torch]'.
+    options. The weights of a model above 2 GB go into NAME.onnx.data beside it.
+    Needs PyTorch: pip install 'lrpc[torch]'.
 
     \b
     lrpc export torchvision:resnet50 -o resnet50.onnx --weights DEFAULT
@@ -66,7 +67,7 @@ def export_command(
     path = output or Path(f"{model.partition(':')[2] or 'model'}.onnx")
     if path.exists() and not force:
         raise click.UsageError(f"{path} exists already; replace it with --force, or choose another name with -o.")
-    from lrpc.export import export, load_torch
+    from lrpc.export import export, load_torch, weight_files
 
     with working(f"building {model}"):
         loaded = load_torch(model, weights=weights, input_shape=input_shape, mean=mean, std=std)
@@ -74,4 +75,5 @@ def export_command(
         export(loaded, path)
     if weights == "none":
         note(f"{model} has random weights: its explanations mean nothing (--weights DEFAULT or FILE.pt).")
-    click.echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    for file in [path, *weight_files(path)]:
+        click.echo(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")

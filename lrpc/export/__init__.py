@@ -8,7 +8,7 @@ pictures it takes.
 from __future__ import annotations
 
 from lrpc.export.conversion import module_to_proto
-from lrpc.export.file import export
+from lrpc.export.file import export, weight_files
 from lrpc.export.loading import Loaded, load_torch
 
-__all__ = ["Loaded", "export", "load_torch", "module_to_proto"]
+__all__ = ["Loaded", "export", "load_torch", "module_to_proto", "weight_files"]

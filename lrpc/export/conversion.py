@@ -3,36 +3,67 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
+import onnx.helper
 import onnx.shape_inference
 
 from lrpc.export.pytorch import quiet, require_torch
 from passes.errors import LrpcError
 from passes.names import name_layers
 from passes.upgrade import OPSET
+from passes.write import LARGEST
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.onnx import ONNXProgram
 
 
 def module_to_proto(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
     """Export a torch module; it is left as it is.
 
     example: a batch that it takes; the first axis becomes the dynamic axis "batch".
+    Raises LrpcError where torch cannot export it, and above 2 GB, which only files can hold.
     """
+    program = _program(module, example)
+    if _is_large(program):
+        raise LrpcError(
+            f"{type(module).__name__} has more than 2 GB of weights, the most that one ONNX message can hold.",
+            hint="Write it to a file first, with `lrpc export` or lrpc.export.export, and give lrpc its path.",
+        )
+    return _annotated(program.model_proto, module)
+
+
+def write_module(module: nn.Module, example: torch.Tensor, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a torch module to a file; the weights of one above 2 GB beside it, into a file called .data too.
+
+    example: as `module_to_proto` takes it.  metadata: what the model is to tell of itself.
+    Raises LrpcError where torch cannot export it.
+    """
+    program = _program(module, example)
+    if _is_large(program):
+        program.save(path, external_data=True)
+        proto = onnx.load(path, load_external_data=False)
+    else:
+        proto = program.model_proto
+    onnx.helper.set_model_props(_annotated(proto, module), dict(metadata))
+    path.write_bytes(proto.SerializeToString())
+
+
+def _program(module: nn.Module, example: torch.Tensor) -> ONNXProgram:
     torch = require_torch()
     copied = copy.deepcopy(module).eval()
     _spell_idle_pools(copied, example)
-    signature = {"dynamic_shapes": ({0: torch.export.Dim("batch", min=1)},)}
     batch = torch.cat([example, example])[: max(2, len(example))]
     try:
         with quiet():
             from onnxscript import optimizer
 
-            program = torch.onnx.export(
+            program: ONNXProgram = torch.onnx.export(
                 copied,
                 (batch,),
                 dynamo=True,
@@ -40,20 +71,24 @@ def module_to_proto(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto
                 opset_version=OPSET,
                 input_names=["input"],
                 output_names=["output"],
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
                 external_data=False,
                 verbose=False,
-                **signature,
             )
             optimizer.fold_constants(program.model)
             optimizer.remove_unused_nodes(program.model)
-            proto: onnx.ModelProto = program.model_proto
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise LrpcError(
             f"torch cannot export {type(module).__name__}: {reason}",
             hint="Export it with torch.onnx.export yourself, and give lrpc the file.",
         ) from error
-    return _annotated(proto, module)
+    return program
+
+
+def _is_large(program: ONNXProgram) -> bool:
+    weights = (value.const_value for value in program.model.graph.initializers.values())
+    return sum(weight.nbytes for weight in weights if weight is not None) > LARGEST
 
 
 def _annotated(proto: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-import onnx.helper
 import onnxruntime as ort
 
 import lrpc
-from lrpc.export.conversion import module_to_proto
+from lrpc.export.conversion import write_module
 from lrpc.export.loading import Loaded
 from lrpc.export.pytorch import require_torch
+from lrpc.files import beside
 from passes.errors import LrpcError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def export(loaded: Loaded, output: str | Path) -> Path:
     """Write a loaded model as one self-contained ONNX file with a dynamic batch.
 
+    The weights of one above 2 GB are written beside it, into a file with .data behind its name.
     Raises LrpcError where the input's shape is unknown, or the file disagrees with the module.
     """
     torch = require_torch()
@@ -36,24 +37,28 @@ def export(loaded: Loaded, output: str | Path) -> Path:
         raise LrpcError(f"{path.parent} is no folder to write {path.name} into.")
     torch.manual_seed(0)
     example = torch.randn(2, *loaded.spec.shape)
-    proto = module_to_proto(loaded.module, example)
-    metadata = {**loaded.spec.to_metadata(), "lrpc.source": loaded.source, "lrpc.weights": loaded.weights}
-    onnx.helper.set_model_props(proto, metadata | {"lrpc.version": lrpc.__version__})
-    _check_same(loaded.module, proto, example)
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        onnx.save(proto, draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    told = {"lrpc.source": loaded.source, "lrpc.weights": loaded.weights, "lrpc.version": lrpc.__version__}
+    with beside(path) as draft:
+        write_module(loaded.module, example, draft / path.name, loaded.spec.to_metadata() | told)
+        _check_same(loaded.module, draft / path.name, example)
+        for file in weight_files(draft / path.name):
+            os.replace(file, path.with_name(file.name))
+        os.replace(draft / path.name, path)
     return path
 
 
-def _check_same(module: nn.Module, proto: onnx.ModelProto, example: torch.Tensor) -> None:
+def weight_files(path: Path) -> list[Path]:
+    """Return the files that hold a model's weights, none where its own file does."""
+    weights = onnx.load(path, load_external_data=False).graph.initializer
+    places = {entry.value for weight in weights for entry in weight.external_data if entry.key == "location"}
+    return [path.with_name(place) for place in sorted(places)]
+
+
+def _check_same(module: nn.Module, path: Path, example: torch.Tensor) -> None:
     torch = require_torch()
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     (actual,) = session.run(["output"], {"input": example.numpy()})
     with torch.no_grad():
         expected = copy.deepcopy(module).eval()(example).numpy()
