@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 import numpy as np
 import onnx
@@ -27,15 +27,20 @@ ONNX has Swish since 24, but ONNX Runtime no kernel for it yet.
 """
 
 
-def to_proto(graph: Graph, notes: Mapping[str, Mapping[str, str]] | None = None) -> onnx.ModelProto:
-    """Write the graph as a ModelProto, self-contained unless its weights are more than `LARGEST`.
+def to_proto(
+    graph: Graph,
+    notes: Mapping[str, Mapping[str, str]] | None = None,
+    weights: Container[str] | None = None,
+) -> onnx.ModelProto:
+    """Write the graph as a ModelProto, self-contained unless its constants are more than `LARGEST`.
 
     notes: metadata for single nodes, by name, in the place of what their layer is known by.
     Of what is larger, the proto names the weights of two and more axes and leaves out their values, as if they were in
     a file of no name: they are the graph's constants of these names (`left_out`).
+    weights: the names of those that may be left out; None: all constants.
     """
     graph = _spelled_out(graph)
-    graph = _without_values(graph) if _weight_bytes(graph) > LARGEST else graph
+    graph = _without_values(graph, weights) if _bytes(graph) > LARGEST else graph
     proto: onnx.ModelProto = gs.export_onnx(graph.body, do_type_check=False)
     proto.ir_version = IR_VERSIONS.get(graph.opset) or _oldest_ir(graph.opset)
     proto.graph.name = graph.name
@@ -53,14 +58,17 @@ def left_out(proto: onnx.ModelProto) -> list[str]:
     return [t.name for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
 
 
-def _weight_bytes(graph: Graph) -> int:
+def _bytes(graph: Graph) -> int:
     return sum(tensor.values.nbytes for tensor in graph.body.tensors().values() if isinstance(tensor, gs.Constant))
 
 
-def _without_values(graph: Graph) -> Graph:
+def _without_values(graph: Graph, weights: Container[str] | None) -> Graph:
     copy = graph.copy()
-    for tensor in copy.body.tensors().values():
-        if isinstance(tensor, gs.Constant) and tensor.values.ndim > 1 and tensor.values.nbytes >= _SMALL:
+    constants = [tensor for tensor in copy.body.tensors().values() if isinstance(tensor, gs.Constant)]
+    for tensor in constants:
+        if weights is not None and tensor.name not in weights:
+            continue
+        if tensor.values.ndim > 1 and tensor.values.nbytes >= _SMALL:
             kind = onnx.helper.np_dtype_to_tensor_dtype(tensor.values.dtype)
             left = onnx.TensorProto(name=tensor.name, data_type=kind, dims=tensor.values.shape)
             left.data_location = onnx.TensorProto.EXTERNAL

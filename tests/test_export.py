@@ -1,6 +1,7 @@
 """Export from torch: names, metadata, and a module that stays as it was."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -158,3 +159,18 @@ def test_torchvision_tells_normalisation_and_classes():
     assert spec.mean == pytest.approx([0.485, 0.456, 0.406])
     assert len(spec.classes) == 1000
     assert json.loads(spec.to_metadata()["lrpc.classes"])[0] == "tench"
+
+
+def test_a_network_built_for_smaller_pictures_than_its_weights_tells_its_own_size(monkeypatch):
+    from torchvision import models
+
+    monkeypatch.setattr(models, "get_model", lambda name, weights: SimpleNamespace(image_size=224, eval=lambda: None))
+    assert models.get_model_weights("vit_h_14").DEFAULT.transforms().crop_size == [518]
+    assert load_torch("torchvision:vit_h_14").spec.shape == (3, 224, 224)
+
+
+def test_a_shape_that_the_module_does_not_take_is_told(tmp_path):
+    loaded = Loaded(Odd().eval(), "tests:Odd", "none", InputSpec((3, 5, 5)))
+    with pytest.raises(LrpcError, match=r"(?s)Odd does not take a batch of shape \(2, 3, 5, 5\).*--input-shape"):
+        export(loaded, tmp_path / "odd.onnx")
+    assert not list(tmp_path.iterdir())

@@ -71,7 +71,7 @@ def test_an_old_one_is_refused(tmp_path, monkeypatch):
         lrpc.compile(path)
 
 
-WIDE = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 36, 5)).eval()
+WIDE = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 36, 300)).eval()
 
 
 def test_a_torch_module_is_written_with_its_weights_beside_it(tmp_path, monkeypatch):

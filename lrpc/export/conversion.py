@@ -57,7 +57,13 @@ def write_module(module: nn.Module, example: torch.Tensor, path: Path, metadata:
 def _program(module: nn.Module, example: torch.Tensor) -> ONNXProgram:
     torch = require_torch()
     copied = copy.deepcopy(module).eval()
-    _spell_idle_pools(copied, example)
+    try:
+        _spell_idle_pools(copied, example)
+    except Exception as error:
+        raise LrpcError(
+            f"{type(module).__name__} does not take a batch of shape {tuple(example.shape)}: {_first_line(error)}",
+            hint="Give the shape of one sample that it takes, as in --input-shape 3,224,224.",
+        ) from error
     batch = torch.cat([example, example])[: max(2, len(example))]
     try:
         with quiet():
@@ -78,12 +84,15 @@ def _program(module: nn.Module, example: torch.Tensor) -> ONNXProgram:
             optimizer.fold_constants(program.model)
             optimizer.remove_unused_nodes(program.model)
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise LrpcError(
-            f"torch cannot export {type(module).__name__}: {reason}",
+            f"torch cannot export {type(module).__name__}: {_first_line(error)}",
             hint="Export it with torch.onnx.export yourself, and give lrpc the file.",
         ) from error
     return program
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _is_large(program: ONNXProgram) -> bool:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrpc.export.pytorch import INSTALL_HINT, quiet, require_torch
 from lrpc.image import InputSpec
@@ -81,9 +81,15 @@ def _load_torchvision(package: str, name: str, weights: str) -> tuple[nn.Module,
             hint="Without a network: --weights none for random ones, or --weights FILE.pt for a state dict.",
         ) from error
     preset = default.transforms()
-    crop = getattr(preset, "crop_size", [224])
-    spec = InputSpec((3, crop[0], crop[0]), list(preset.mean), list(preset.std), list(default.meta["categories"]))
+    side = _side(module, preset)
+    spec = InputSpec((3, side, side), list(preset.mean), list(preset.std), list(default.meta["categories"]))
     return module, spec
+
+
+def _side(module: nn.Module, preset: Any) -> int:
+    """Return the side of a picture: what the module was built for, else what the pretrained weights take."""
+    built_for = getattr(module, "image_size", None)  # a ViT without weights takes smaller ones than some weights do
+    return built_for if isinstance(built_for, int) else getattr(preset, "crop_size", [224])[0]
 
 
 def _load_factory(package: str, name: str, weights: str) -> tuple[nn.Module, InputSpec | None]:

@@ -145,7 +145,8 @@ def _written(body: gs.Graph, emit: Emitter, plan: Plan) -> onnx.ModelProto:
         name: {"lrpc.layer": layer} | ({"lrpc.rule": rule} if rule else {})
         for name, (layer, rule) in emit.provenance.items()
     }
-    proto = to_proto(Graph(body, plan.graph.metadata, plan.graph.modules, body.name), notes)
+    weights = {tensor.name for tensor in plan.graph.body.tensors().values() if isinstance(tensor, gs.Constant)}
+    proto = to_proto(Graph(body, plan.graph.metadata, plan.graph.modules, body.name), notes, weights)
     for tunable in emit.tunables.values():  # an initializer that is an input too is the input's default
         proto.graph.input.append(onnx.helper.make_tensor_value_info(tunable.name, onnx.TensorProto.FLOAT, []))
     return proto
