@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+_MOST_ALIKE = 4
+"""Rows that are printed of one operator and problem."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,9 @@ class Problem:
 
 
 class LrpcError(Exception):
-    """Bad input: a headline, then every problem found, one row each.
+    """Bad input: a headline, then every problem found, in `problems`; printed, one row each.
+
+    Of many layers that have the same operator and problem, the first few have a row, and the others share one.
 
     >>> print(LrpcError("1 of 4 layers of m.onnx has no rule.", [Problem("fc", "Gemm", "no rule")]))
     1 of 4 layers of m.onnx has no rule.
@@ -47,7 +53,20 @@ class LrpcError(Exception):
 
 
 def _table(problems: Sequence[Problem]) -> list[str]:
-    rows = [("layer", "op", "why"), *((p.layer or "-", p.op or "-", p.reason) for p in problems)]
+    rows = [("layer", "op", "why"), *_rows(problems)]
     layer_width = max(len(row[0]) for row in rows)
     op_width = max(len(row[1]) for row in rows)
     return [f"  {layer:<{layer_width}}  {op:<{op_width}}  {why}" for layer, op, why in rows]
+
+
+def _rows(problems: Sequence[Problem]) -> Iterator[tuple[str, str, str]]:
+    kinds = Counter((p.op or "-", p.reason) for p in problems)
+    shown: Counter[tuple[str, str]] = Counter()
+    for problem in problems:
+        kind = (problem.op or "-", problem.reason)
+        shown[kind] += 1
+        if kinds[kind] <= _MOST_ALIKE or shown[kind] < _MOST_ALIKE:
+            yield (problem.layer or "-", *kind)
+    for kind, count in kinds.items():
+        if count > _MOST_ALIKE:
+            yield (f"and {count - _MOST_ALIKE + 1} more", *kind)
