@@ -14,15 +14,15 @@ import torch
 
 import lrpc
 from lrpc.composite import Composite
-from lrpc.export import module_to_proto
+from lrpc.export.conversion import write_module
 from lrpc.inspect.process import peak_memory
 from lrpc.inspect.validate import relative_error
 from lrpc.reference import run_oracle, run_zennit
 from lrpc.reference.zennit_adapter import COMPOSITES
 from passes.errors import LrpcError
-from studies.nets import FAMILIES, LARGEST, NETS, ONCE, Net
+from studies.nets import FAMILIES, HIGH, LOW, NETS, Net
 
-LOW, HIGH, INPUTS = -2.0, 2.0, 3
+INPUTS = 3
 PARAMETERS: dict[str, dict[str, float]] = {"epsilon_gamma_box": {"low": LOW, "high": HIGH}, "bounded": {}}
 """The composites that every network is run under; what amplifies nothing shows the smallest mistakes."""
 
@@ -30,65 +30,49 @@ PARAMETERS: dict[str, dict[str, float]] = {"epsilon_gamma_box": {"low": LOW, "hi
 def measured(name: str) -> dict[str, Any]:
     """Return all that the table says of a network."""
     net = NETS[name]
-    if name in LARGEST:
-        return {"left_out": LARGEST[name]}
     module = net.settled()
     weights = sum(p.numel() for p in module.parameters())
-    proto = module_to_proto(module, torch.randn(2, *net.shape))
-    try:
-        found = _compiled(net, module, proto)
-    except LrpcError as error:
-        reasons = Counter((problem.op, problem.reason) for problem in error.problems)
-        return {"headline": error.headline, "refused": [[*key, count] for key, count in sorted(reasons.items())]}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.onnx"
+        write_module(module, net.inputs(2, seed=0), path, {})
+        try:
+            found = _compiled(net, module, path)
+        except LrpcError as error:
+            reasons = Counter((problem.op, problem.reason) for problem in error.problems)
+            return {"headline": error.headline, "refused": [[*key, count] for key, count in sorted(reasons.items())]}
     return {"shape": net.shape, "weights": weights, **found, "peak": peak_memory()}
 
 
-def _compiled(net: Net, module: torch.nn.Module, proto: onnx.ModelProto) -> dict[str, Any]:
-    x = np.random.default_rng(1).uniform(LOW, HIGH, (INPUTS, *net.shape)).astype(np.float32)
+def _compiled(net: Net, module: torch.nn.Module, path: Path) -> dict[str, Any]:
+    inputs = net.inputs(INPUTS, seed=1)
     with torch.no_grad():
-        expected = module(torch.from_numpy(x)).numpy()
-    seed = _seed(expected)
-    if net.name in ONCE:
-        return _run_once(proto, x, seed, expected)
+        expected = module(inputs).numpy()
+    x, seed = inputs.numpy(), _seed(expected)
     found: dict[str, Any] = {"composites": {}}
     for name, parameters in PARAMETERS.items():
         composite = lrpc.composites.COMPOSITES[name](**parameters)
-        plan = lrpc.plan_model(proto, composite=composite)
-        exact = run_oracle(plan.graph, plan.behaviours, x, seed).relevance
-        rounded = run_oracle(plan.graph, plan.behaviours, x, seed, "float32").relevance
-        entry: dict[str, Any] = {"oracle": errors(rounded, exact)}
+        plan = lrpc.plan_model(path, composite=composite)
+        exact = run_oracle(plan.graph, plan.behaviours, x, seed)
+        rounded = run_oracle(plan.graph, plan.behaviours, x, seed, "float32")
+        entry: dict[str, Any] = {"oracle": errors(rounded.relevance, exact.relevance)}
         for level in (0, 1):
-            told, result = _explained(proto, composite, level, x, seed)
-            found |= {"layers": len(plan.rows), **told, "forward": max(errors(result.output, expected))}
-            entry[f"-O{level}"] = errors(result.relevance, exact)
+            told, result = _explained(path, composite, level, x, seed)
+            found |= {"layers": len(plan.rows), **told}
+            entry[f"-O{level}"] = errors(result.relevance, exact.relevance)
         if name in COMPOSITES and not FAMILIES[net.family]:
             theirs = run_zennit(module, name, parameters, x, seed).relevance
-            entry |= {"zennit": errors(result.relevance, theirs), "definitions": errors(exact, theirs)}
+            entry |= {"zennit": errors(result.relevance, theirs), "definitions": errors(exact.relevance, theirs)}
         found["composites"][name] = entry
-    return found
-
-
-def _run_once(proto: onnx.ModelProto, x: np.ndarray, seed: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
-    composite = lrpc.composites.epsilon_gamma_box(LOW, HIGH)
-    told, result = _explained(proto, composite, 1, x, seed)
-    layers = len(lrpc.plan_model(proto, composite=composite).rows)
-    finite = bool(np.isfinite(result.relevance).all() and np.abs(result.relevance).sum() > 0)
-    return {
-        "composites": {},
-        "layers": layers,
-        **told,
-        "forward": max(errors(result.output, expected)),
-        "finite": finite,
-    }
+    return found | {"forward": max(errors(result.output, expected))}
 
 
 def _explained(
-    proto: onnx.ModelProto, composite: Composite, level: int, x: np.ndarray, seed: np.ndarray
+    path: Path, composite: Composite, level: int, x: np.ndarray, seed: np.ndarray
 ) -> tuple[dict[str, float], lrpc.Explanation]:
     """Compile, save and run; told: the seconds until it was saved, and the nodes of relevance.onnx."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        bundle = lrpc.compile(proto, composite=composite, optimize=level).save(Path(folder) / "m", seed_input=True)
+        bundle = lrpc.compile(path, composite=composite, optimize=level).save(Path(folder) / "m", seed_input=True)
         seconds = time.perf_counter() - started
         nodes = len(onnx.load(bundle / "relevance.onnx", load_external_data=False).graph.node)
         return {"seconds": seconds, "nodes": nodes}, lrpc.Explainer(bundle)(x, seed)
