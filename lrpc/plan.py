@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -135,7 +136,7 @@ def _refusal(graph: Graph, found: Sequence[Problem]) -> str:
 def _row(node: gs.Node, entries: Sequence[tuple[Entry, Place]], composite: Composite, leaves: _Leaves) -> Row | Problem:
     op = OPS.get(node.op)
     if op is None:
-        return Problem(node.name, node.op, _unsupported(node), _OPS_HINT)
+        return Problem(node.name, node.op, *_unsupported(node))
     if reason := op.problem(node):
         return Problem(node.name, node.op, reason)
     kind = op.kind_of(node)
@@ -160,13 +161,22 @@ _OPS_HINT = "`lrpc plan --help` lists the rules; the ops that have one are in do
 _RULE_HINT = "Give a layer its rule with --rule 'LAYER=RULE', or choose a composite that covers it."
 
 
-def _unsupported(node: gs.Node) -> str:
-    if node.op == "Softmax" and node.outputs[0].outputs:
+def _unsupported(node: gs.Node) -> tuple[str, str]:
+    """Return why an op has no rule, and what to do about it."""
+    if node.op in ("Softmax", "LogSoftmax") and not node.outputs[0].outputs:
+        scores = node.inputs[0].name
+        return (
+            "not piecewise linear; explain the scores before it",
+            f"Explain the scores: --output {shlex.quote(scores)}.",
+        )
+    return _without_rule(node), _OPS_HINT
+
+
+def _without_rule(node: gs.Node) -> str:
+    if node.op == "Softmax":
         return "not piecewise linear, and others read its result: attention has no rules"
     if node.op == "MatMul":
         return "multiplies two computed tensors, as attention does: there is no rule for that"
-    if node.op in ("Softmax", "LogSoftmax"):
-        return "not piecewise linear; explain the scores before it (export the model without its last softmax)"
     if node.op in ("Add", "Sub", "Mul", "Div"):
         operands = "a constant" if any(isinstance(t, gs.Constant) for t in node.inputs) else "two tensors"
         return f"combines the input with {operands} in a way that no linear layer could take up"

@@ -20,7 +20,7 @@ from lrpc.inspect.validate import relative_error
 from lrpc.reference import run_oracle, run_zennit
 from lrpc.reference.zennit_adapter import COMPOSITES
 from passes.errors import LrpcError
-from studies.nets import FAMILIES, HIGH, LOW, NETS, Net
+from studies.nets import FAMILIES, HIGH, LOW, NETS
 
 INPUTS = 3
 PARAMETERS: dict[str, dict[str, float]] = {"epsilon_gamma_box": {"low": LOW, "high": HIGH}, "bounded": {}}
@@ -30,40 +30,52 @@ PARAMETERS: dict[str, dict[str, float]] = {"epsilon_gamma_box": {"low": LOW, "hi
 def measured(name: str) -> dict[str, Any]:
     """Return all that the table says of a network."""
     net = NETS[name]
-    module = net.settled()
-    weights = sum(p.numel() for p in module.parameters())
+    module: torch.nn.Module | None = net.settled()
+    assert module is not None
+    x, weights = net.inputs(INPUTS), sum(p.numel() for p in module.parameters())
+    with torch.no_grad():
+        scores = module(torch.from_numpy(x)).numpy()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.onnx"
-        write_module(module, net.inputs(2, seed=0), path, {})
+        write_module(module, torch.randn(2, *net.shape), path, {})
+        if FAMILIES[net.family] or net.refused:
+            module = None  # the largest leave no memory for what nobody needs
         try:
-            found = _compiled(net, module, path)
+            found = _compiled(path, x, scores, module)
         except LrpcError as error:
             reasons = Counter((problem.op, problem.reason) for problem in error.problems)
             return {"headline": error.headline, "refused": [[*key, count] for key, count in sorted(reasons.items())]}
     return {"shape": net.shape, "weights": weights, **found, "peak": peak_memory()}
 
 
-def _compiled(net: Net, module: torch.nn.Module, path: Path) -> dict[str, Any]:
-    inputs = net.inputs(INPUTS, seed=1)
-    with torch.no_grad():
-        expected = module(inputs).numpy()
-    x, seed = inputs.numpy(), _seed(expected)
+def _compiled(path: Path, x: np.ndarray, scores: np.ndarray, module: torch.nn.Module | None) -> dict[str, Any]:
+    """Return what is found of a file. scores: the module's, of x.  module: what zennit explains, if it can."""
+    seed = _seed(scores)
     found: dict[str, Any] = {"composites": {}}
     for name, parameters in PARAMETERS.items():
         composite = lrpc.composites.COMPOSITES[name](**parameters)
-        plan = lrpc.plan_model(path, composite=composite)
-        exact = run_oracle(plan.graph, plan.behaviours, x, seed)
-        rounded = run_oracle(plan.graph, plan.behaviours, x, seed, "float32")
-        entry: dict[str, Any] = {"oracle": errors(rounded.relevance, exact.relevance)}
+        layers, exact, rounded = _by_definition(path, composite, x, seed)
+        entry: dict[str, Any] = {"oracle": errors(rounded, exact)}
         for level in (0, 1):
             told, result = _explained(path, composite, level, x, seed)
-            found |= {"layers": len(plan.rows), **told}
-            entry[f"-O{level}"] = errors(result.relevance, exact.relevance)
-        if name in COMPOSITES and not FAMILIES[net.family]:
+            entry[f"-O{level}"] = errors(result.relevance, exact)
+            found |= {"layers": layers, **told, "forward": max(errors(result.output, scores))}
+        if name in COMPOSITES and module is not None:
             theirs = run_zennit(module, name, parameters, x, seed).relevance
-            entry |= {"zennit": errors(result.relevance, theirs), "definitions": errors(exact.relevance, theirs)}
+            entry |= {"zennit": errors(result.relevance, theirs), "definitions": errors(exact, theirs)}
         found["composites"][name] = entry
-    return found | {"forward": max(errors(result.output, expected))}
+    return found
+
+
+def _by_definition(
+    path: Path, composite: Composite, x: np.ndarray, seed: np.ndarray
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return the number of layers, and the oracle's relevance in float64 and in float32."""
+    plan = lrpc.plan_model(path, composite=composite)
+    exact, rounded = (
+        run_oracle(plan.graph, plan.behaviours, x, seed, dtype).relevance for dtype in ("float64", "float32")
+    )
+    return len(plan.rows), exact, rounded
 
 
 def _explained(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import nn
 from torchvision import models
@@ -57,7 +58,7 @@ FAMILIES: dict[str, str] = {
 
 TRANSFORMERS = ("maxvit", "mvit", "swin", "vit")
 LOW, HIGH = -2.0, 2.0
-"""The range of the inputs, which settle the statistics and are explained."""
+"""The range of the inputs that are explained."""
 
 
 class UNet(nn.Module):
@@ -147,21 +148,27 @@ class Net:
         return self.family in TRANSFORMERS
 
     def settled(self) -> nn.Module:
-        """Build it from seed 0, and settle its BatchNorm statistics on inputs like those that will be explained.
+        """Build it from seed 0, and settle its BatchNorm statistics.
 
         Deep networks of SiLU double any error in the statistics: where these are of normally distributed inputs, the
-        scores of EfficientNetV2-L for uniform ones grow to thousands, and PyTorch's own are off by a tenth in float32.
+        scores of EfficientNetV2-L for uniform ones, which are explained, grow to thousands, and PyTorch's own are off
+        by a tenth in float32.
         """
         torch.manual_seed(0)
         module = self.make()
         if self.refused:
             return module.eval()
-        settle(module, self.inputs(16 if self.family == "efficientnet" else 4, seed=2), rounds=1)
+        generator = torch.Generator().manual_seed(2)
+        if self.family == "efficientnet":
+            batch = LOW + (HIGH - LOW) * torch.rand(16, *self.shape, generator=generator)
+        else:
+            batch = torch.randn(4, *self.shape, generator=generator)
+        settle(module, batch, rounds=1)
         return module
 
-    def inputs(self, count: int, seed: int) -> torch.Tensor:
-        """Return random inputs between `LOW` and `HIGH`."""
-        return LOW + (HIGH - LOW) * torch.rand(count, *self.shape, generator=torch.Generator().manual_seed(seed))
+    def inputs(self, count: int) -> np.ndarray:
+        """Return random inputs between `LOW` and `HIGH`, float32, to be explained."""
+        return np.random.default_rng(1).uniform(LOW, HIGH, (count, *self.shape)).astype(np.float32)
 
 
 def settle(module: nn.Module, batch: torch.Tensor, rounds: int = 2) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+import lrpc
 from lrpc.cli import main
 from tests.graphs import METADATA, model, small_resnet
 
@@ -357,11 +358,22 @@ def test_all_problems_of_a_model_are_listed_in_a_table(run):
         "\n"
         "  layer  op       why\n"
         "  flip   Neg      there is no rule for this op\n"
-        "  head   Softmax  not piecewise linear; explain the scores before it "
-        "(export the model without its last softmax)\n"
+        "  head   Softmax  not piecewise linear; explain the scores before it\n"
         "\n"
         "`lrpc plan --help` lists the rules; the ops that have one are in docs/ops.md.\n"
+        "Explain the scores: --output b.\n"
     )
+
+
+def test_a_last_softmax_is_left_out_as_its_error_says(run):
+    nodes = "scores = Gemm(x, w, v) y = Softmax(scores)"
+    weights = "<float[2,3] w = {1,2,3,4,5,6}, float[3] v = {0,1,2}>"
+    text = f'<ir_version: 8, opset_import: ["" : 18]> g (float[b,2] x) => (float[b,3] y) {weights} {{ {nodes} }}'
+    onnx.save(onnx.parser.parse_model(text), "ended.onnx")
+    told = run("compile", "ended.onnx", code=2).output.splitlines()[-1]
+    assert told == "Explain the scores: --output scores."
+    run("compile", "ended.onnx", *told.rstrip(".").split(" ")[-2:])
+    assert lrpc.Explainer("ended.lrp")(np.ones((1, 2), np.float32)).output.tolist() == [[5, 8, 11]]
 
 
 def test_an_internal_error_is_one_line_and_debug_shows_the_traceback(run, monkeypatch):
