@@ -44,13 +44,18 @@ def save_bundle(
     """
     check_free(path, MANIFEST, force)
     with beside(path) as draft:
-        _write_weights(draft / WEIGHTS, graphs, outside or {})
-        for name, proto in graphs.items():
-            (draft / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
+        write_graphs(draft, graphs, outside or {})
         files = {file.name: _fingerprint(file) for file in sorted(draft.iterdir())}
         text = json.dumps({**manifest, "files": files}, indent=1)
         (draft / MANIFEST).write_text(text + "\n", encoding="utf-8")
         replace(draft, path)
+
+
+def write_graphs(folder: Path, graphs: Mapping[str, onnx.ModelProto], outside: Mapping[str, np.ndarray]) -> None:
+    """Write models into a folder, their large weights once; see `save_bundle`."""
+    _write_weights(folder / WEIGHTS, graphs, outside)
+    for name, proto in graphs.items():
+        (folder / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
 
 
 def save_single_file(path: Path, explain: onnx.ModelProto, manifest: Manifest, *, force: bool = False) -> None:

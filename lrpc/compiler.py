@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
-import onnx_graphsurgeon as gs
 
 import lrpc
 from lrpc import composites
@@ -30,7 +29,7 @@ from passes.graph import Graph, static_shape
 from passes.load import load
 from passes.pipeline import canonize
 from passes.select import select
-from passes.write import left_out
+from passes.write import left_out, weights_of
 
 if TYPE_CHECKING:
     import torch
@@ -97,8 +96,7 @@ class Compiled:
         graphs = {"forward": halved(forward_graph(self.plan, taps)), "relevance": relevance, "explain": explain}
         for proto in graphs.values():
             self._check(proto)
-        weights = {t.name: t.values for t in self.plan.graph.body.tensors().values() if isinstance(t, gs.Constant)}
-        save_bundle(path, graphs, {**manifest, "taps": taps}, force=force, outside=weights)
+        save_bundle(path, graphs, {**manifest, "taps": taps}, force=force, outside=weights_of(self.plan.graph))
         return path
 
     def _check(self, proto: onnx.ModelProto) -> None:

@@ -58,8 +58,13 @@ def left_out(proto: onnx.ModelProto) -> list[str]:
     return [t.name for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
 
 
+def weights_of(graph: Graph) -> dict[str, np.ndarray]:
+    """Return the graph's constants by name: what `to_proto` may leave out is among them."""
+    return {tensor.name: tensor.values for tensor in graph.body.tensors().values() if isinstance(tensor, gs.Constant)}
+
+
 def _bytes(graph: Graph) -> int:
-    return sum(tensor.values.nbytes for tensor in graph.body.tensors().values() if isinstance(tensor, gs.Constant))
+    return sum(values.nbytes for values in weights_of(graph).values())
 
 
 def _without_values(graph: Graph, weights: Container[str] | None) -> Graph:

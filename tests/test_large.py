@@ -8,9 +8,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from click.testing import CliRunner
+from PIL import Image
 from torch import nn
 
 import lrpc
+from lrpc.cli import main
 from lrpc.export import Loaded, export, weight_files
 from lrpc.image import InputSpec
 from passes.errors import LrpcError
@@ -53,6 +56,31 @@ def test_its_separate_graphs_read_the_same_weights(tmp_path, monkeypatch):
     explainer = lrpc.Explainer(tmp_path / "large.lrp")
     seed = np.eye(5, dtype=np.float32)[[1, 1]]
     np.testing.assert_allclose(explainer(X, seed).relevance, explainer(X, 1).relevance, rtol=1e-4, atol=1e-7)
+
+
+COMMANDS = {
+    "plan": "plan large.onnx",
+    "compile, tunable": "compile large.onnx --tunable -o other.lrp",
+    "explain": "explain large.lrp picture.png",
+    "trace": "trace large.lrp picture.png",
+    "trace, its graph": "trace large.lrp picture.png --graph large.lrp/trace.onnx",
+    "doctor": "doctor large.onnx picture.png",
+    "validate": "validate large.onnx --reference oracle",
+    "bench": "bench large.onnx --rounds 1",
+    "bench, an inner tensor": "bench large.onnx --rounds 1 --output f",
+    "package": "package large.lrp --triton models",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_commands_work_on_it(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    path, limit = written(tmp_path)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)).save("picture.png")
+    limit_to(monkeypatch, limit)
+    lrpc.compile(path).save("large.lrp")
+    done = CliRunner().invoke(main, command.split())
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize(("option", "name"), [("single_file", "--single-file"), ("half_forward", "--half-forward")])

@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 
 import lrpc
+from lrpc.bundle import write_graphs
 from lrpc.compiler import default_composite
 from lrpc.composite import Composite
 from lrpc.entries import others_in
@@ -48,7 +49,7 @@ from lrpc.session import check_provider
 from passes.errors import LrpcError
 from passes.load import load
 from passes.select import select
-from passes.write import to_proto
+from passes.write import to_proto, weights_of
 
 LEVELS = (0, 1)
 """The levels of optimization that are compared."""
@@ -154,9 +155,9 @@ def _forward(model: Path, case: Case, folder: Path) -> Path:
     """Return the model file, or what of it leads to the chosen output from inputs that the output depends on."""
     if case.input is case.output is None:
         return model
-    file = folder / "forward.onnx"
-    onnx.save(to_proto(select(load(model), case.input, case.output)), file)
-    return file
+    graph = select(load(model), case.input, case.output)
+    write_graphs(folder, {"forward": to_proto(graph)}, weights_of(graph))
+    return folder / "forward.onnx"
 
 
 def _compiled(model: Path, case: Case, level: int, path: Path) -> Compilation:

@@ -13,6 +13,7 @@ from lrpc.lower import forward_graph, relevance_graph
 from lrpc.lower.graphs import RELEVANCE, SEED, traced_name
 from lrpc.plan import Plan
 from lrpc.targets import TARGETS, Target
+from passes.write import left_out, weights_of
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ def run_traced(
     outputs = {node.name: node.outputs[0].name for node in plan.graph.nodes}
     wanted = list(dict.fromkeys([*taps, *outputs.values()]))
     given = {plan.graph.inputs[0].name: x, **(others or {})}
-    tensors = {**given, **_run(forward_graph(plan, wanted), given)}
+    tensors = {**given, **_run(plan, forward_graph(plan, wanted), given)}
     feeds = {name: tensors[name] for name in taps} | {SEED: seed}
-    relevance = _run(relevance_proto, feeds)
+    relevance = _run(plan, relevance_proto, feeds)
     return Traced(
         output=tensors[plan.graph.outputs[0].name],
         relevance=relevance[RELEVANCE],
@@ -55,12 +56,16 @@ def run_traced(
 def run_forward(plan: Plan, x: np.ndarray, others: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
     """Return the canonized model's own output. others: the inputs beside the first, by name."""
     given = {plan.graph.inputs[0].name: x, **(others or {})}
-    return _run(forward_graph(plan, []), given)[plan.graph.outputs[0].name]
+    return _run(plan, forward_graph(plan, []), given)[plan.graph.outputs[0].name]
 
 
-def _run(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _run(plan: Plan, proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    if outside := left_out(proto):
+        weights = weights_of(plan.graph)
+        values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(weights[name])) for name in outside]
+        options.add_external_initializers(outside, values)
     session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))

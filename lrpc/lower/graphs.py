@@ -20,7 +20,7 @@ from lrpc.simplify import simplify
 from lrpc.targets import Target
 from passes.graph import Graph, tidy
 from passes.upgrade import OPSET
-from passes.write import to_proto
+from passes.write import to_proto, weights_of
 
 Where = dict[str, Any]
 """The names of a layer's tensors in a graph: {"layer", "arriving", "handed": [..], "divisions": [[divisor, s], ..]}.
@@ -145,8 +145,8 @@ def _written(body: gs.Graph, emit: Emitter, plan: Plan) -> onnx.ModelProto:
         name: {"lrpc.layer": layer} | ({"lrpc.rule": rule} if rule else {})
         for name, (layer, rule) in emit.provenance.items()
     }
-    weights = {tensor.name for tensor in plan.graph.body.tensors().values() if isinstance(tensor, gs.Constant)}
-    proto = to_proto(Graph(body, plan.graph.metadata, plan.graph.modules, body.name), notes, weights)
+    written = Graph(body, plan.graph.metadata, plan.graph.modules, body.name)
+    proto = to_proto(written, notes, weights_of(plan.graph))
     for tunable in emit.tunables.values():  # an initializer that is an input too is the input's default
         proto.graph.input.append(onnx.helper.make_tensor_value_info(tunable.name, onnx.TensorProto.FLOAT, []))
     return proto
