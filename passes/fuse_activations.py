@@ -50,6 +50,7 @@ _SPELLED: dict[str, tuple[_Whole, ...]] = {
             {"approximate": "tanh"},
             lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
         ),
+        _Whole("Mish", {}, lambda x: x * np.tanh(np.logaddexp(x, 0.0))),
     ),
     "Sigmoid": (_Whole("Swish", {}, lambda x: x / (1 + np.exp(-x))),),
     "Softplus": (_Whole("Softplus", {}, lambda x: np.logaddexp(x, 0.0)),),
@@ -62,12 +63,12 @@ _SPELLED: dict[str, tuple[_Whole, ...]] = {
 
 
 def fuse_activations(graph: Graph) -> Graph:
-    """Fuse activations that were exported as arithmetic: both forms of GELU, SiLU, torch's Softplus, and the hard ones.
+    """Fuse activations that were exported as arithmetic: GELU in both forms, SiLU, Mish, torch's Softplus, hard ones.
 
     An expression around an Erf, a Tanh, a Sigmoid, a Softplus or a Clip is fused if it computes the activation on a
     grid of points, however its operands are ordered, and if nothing outside reads its inner values.
-    Gives: one Gelu, Swish (which is SiLU), Softplus, HardSwish or HardSigmoid under the name of the layer that the
-    expression was.
+    Gives: one Gelu, Swish (which is SiLU), Mish, Softplus, HardSwish or HardSigmoid under the name of the layer that
+    the expression was.
     Keeps: everything else.
     """
     return edited(graph, _fuse)

@@ -6,15 +6,18 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.graph import Graph, claim, constant, edited, keep_inputs, kind, static_shape
+from passes.reductions import max_pool_over, reduced
 
 
 def spell_pooling(graph: Graph) -> Graph:
-    """Spell every mean over all spatial axes as GlobalAveragePool.
+    """Spell means, maxima and sums over some axes as pooling.
 
-    Needs spelled attributes and inferred shapes.  Gives: GlobalAveragePool for ReduceMean over all
-    axes behind the channels (with a Reshape `NAME.flatten` where it drops them) and for an AveragePool
-    whose one window is the image; MaxPool with one window for GlobalMaxPool.
-    Declines: means over other axes, sizes that are dynamic.
+    Needs spelled attributes and inferred shapes.  Gives: GlobalAveragePool for ReduceMean over all axes behind the
+    channels (with a Reshape `NAME.flatten` where it drops them) and for an AveragePool whose one window is the image;
+    MaxPool with one window for GlobalMaxPool.  Other ReduceMean, ReduceMax and ReduceSum pool rows: a Transpose
+    `NAME.order` moves their axes last, a Reshape `NAME.rows` makes one of them, NAME pools it, and a Reshape
+    `NAME.shape` gives the result its shape; a sum is the mean times the number of values (`NAME.count`).
+    Declines: reductions of the batch, or of sizes that are dynamic.
     """
     return edited(graph, _spell)
 
@@ -34,19 +37,24 @@ def _spell(graph: Graph) -> bool:
 
 def _respelled(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
     shape = static_shape(node.inputs[0]) if node.inputs else None
-    if shape is None or len(shape) < 3:
+    if shape is None:
         return None
-    if kind(node) == "ReduceMean" and _axes(node, len(shape)) == list(range(2, len(shape))):
-        return _mean(node, shape, taken)
+    if kind(node) in _REDUCTIONS:
+        axes, spatial = _axes(node, len(shape)), list(range(2, len(shape)))
+        simple = kind(node) == "ReduceMean" and spatial and axes == spatial
+        return _mean(node, shape, taken) if simple else reduced(node, axes or [], _REDUCTIONS[node.op], taken)
+    if len(shape) < 3:
+        return None
     if kind(node) == "AveragePool" and _covers(node, shape):
         node.op, node.attrs = "GlobalAveragePool", {}
         return [node]
     if kind(node) == "GlobalMaxPool" and None not in shape[2:]:
-        dims = len(shape) - 2
-        ones = {"strides": [1] * dims, "dilations": [1] * dims, "pads": [0] * 2 * dims, "ceil_mode": 0}
-        node.op, node.attrs = "MaxPool", {"kernel_shape": list(shape[2:]), **ones}
+        node.op, node.attrs = "MaxPool", max_pool_over([size or 0 for size in shape[2:]])
         return [node]
     return None
+
+
+_REDUCTIONS = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceSum": "sum"}
 
 
 def _axes(node: gs.Node, rank: int) -> list[int] | None:

@@ -20,10 +20,10 @@ LARGEST = 2**31 - 2**26
 """Bytes of weights that one message of protobuf, which ends at 2 GB, can hold beside nodes and metadata."""
 _SMALL = 1024
 
-_SINCE = {"Gelu": 20, "Swish": 1_000}
+_SINCE = {"Gelu": 20, "Swish": 1_000, "Mish": 1_000}
 """The opset from which an activation is written as itself, not as arithmetic.
 
-ONNX has Swish since 24, but ONNX Runtime no kernel for it yet.
+ONNX has Swish since 24, but ONNX Runtime no kernel for it yet; few runtimes have one for Mish.
 """
 
 
@@ -119,13 +119,24 @@ def _spelled(node: gs.Node) -> list[gs.Node]:
         made.append(gs.Node(op, name, {}, inputs, [gs.Variable(name, x.dtype, x.shape)]))
         return made[-1].outputs[0]
 
-    factor = step("Sigmoid", "sigmoid", x) if node.op == "Swish" else _gelu_factor(node, x, step)
+    factor = {"Swish": _swish_factor, "Mish": _mish_factor, "Gelu": _gelu_factor}[node.op](node, x, step)
     node.inputs.clear()
     node.outputs.clear()
     return [*made, gs.Node("Mul", node.name, {}, [x, factor], [y])]
 
 
-def _gelu_factor(node: gs.Node, x: gs.Tensor, step: Callable[..., gs.Tensor]) -> gs.Tensor:
+Step = Callable[..., gs.Tensor]
+
+
+def _swish_factor(node: gs.Node, x: gs.Tensor, step: Step) -> gs.Tensor:
+    return step("Sigmoid", "sigmoid", x)
+
+
+def _mish_factor(node: gs.Node, x: gs.Tensor, step: Step) -> gs.Tensor:
+    return step("Tanh", "tanh", step("Softplus", "softplus", x))
+
+
+def _gelu_factor(node: gs.Node, x: gs.Tensor, step: Step) -> gs.Tensor:
     """(1 + erf(x / sqrt(2))) / 2, or (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2."""
     if node.attrs.get("approximate", "none") == "tanh":
         cubic = step("Mul", "cubic", step("Mul", "cube", step("Mul", "square", x, x), x), 0.044715)

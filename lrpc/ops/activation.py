@@ -177,6 +177,14 @@ def _swish(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
     return f("Add", "slope", s, f("Mul", "bend", y, f("Sub", "rest", 1.0, s)))
 
 
+def _mish(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
+    """t + x (1 - t) (1 + t) sigmoid(x), with t = tanh(softplus(x))."""
+    t = f("Tanh", "t", f("Softplus", "soft", x))
+    rest = f("Mul", "rest", f("Sub", "below", 1.0, t), f("Add", "above", t, 1.0))
+    inner = f("Mul", "inner", rest, f("Sigmoid", "sigmoid", x))
+    return f("Add", "slope", t, f("Mul", "bend", x, inner))
+
+
 def _gelu(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
     tanh = node.attrs.get("approximate", "none") == "tanh"
     return _gelu_tanh(f, x) if tanh else _gelu_erf(f, x)
@@ -212,6 +220,7 @@ _DERIVATIVES: dict[str, Derivative] = {
     "Selu": _selu,
     "Gelu": _gelu,
     "Swish": _swish,
+    "Mish": _mish,
     "HardSwish": _hard_swish,
     "HardSigmoid": _hard_sigmoid,
     "Sigmoid": _sigmoid,
@@ -228,6 +237,7 @@ _STEEPEST: dict[str, Callable[[gs.Node], float]] = {
     "Selu": lambda node: _number(node, "gamma", 1.0507010) * max(1.0, _number(node, "alpha", 1.6732632)),
     "Gelu": lambda node: 1.13,
     "Swish": lambda node: 1.1,
+    "Mish": lambda node: 1.09,
     "HardSwish": lambda node: 1.5,
     "HardSigmoid": lambda node: abs(_number(node, "alpha", 0.2)),
     "Sigmoid": lambda node: 0.25,

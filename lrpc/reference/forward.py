@@ -262,6 +262,7 @@ FORWARD: dict[str, Forward] = {
     "Selu": _selu,
     "Gelu": _gelu,
     "Swish": lambda inputs, a: inputs[0] * torch.sigmoid(inputs[0]),
+    "Mish": lambda inputs, a: F.mish(inputs[0]),
     "HardSwish": lambda inputs, a: F.hardswish(inputs[0]),
     "HardSigmoid": _hard_sigmoid,
     "Sigmoid": lambda inputs, a: torch.sigmoid(inputs[0]),

@@ -112,6 +112,7 @@ MOVING = {
     "response norm over more channels than there are": ("LRN", {"size": 5, "alpha": 2.0}, (2, 3, 4), (2, 3, 4), {}),
     "tanh": ("Tanh", {}, (4, 5), (4, 5), {}),
     "softplus": ("Softplus", {}, (4, 5), (4, 5), {}),
+    "mish": ("Mish", {}, (4, 5), (4, 5), {}),
     "softsign": ("Softsign", {}, (4, 5), (4, 5), {}),
     "clip": ("Clip", {}, (4, 5), (4, 5), {"low": np.float32(-0.5), "high": np.float32(0.7)}),
     "max pool": (

@@ -42,6 +42,34 @@ def convnext() -> nn.Module:
     return models.ConvNeXt([CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 1)], layer_scale=0.5, num_classes=5)
 
 
+def grouped() -> nn.Module:
+    """Normalises groups of channels and single ones, and moves values between channels and positions."""
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.GroupNorm(4, 16), nn.Mish(), nn.PixelShuffle(2),
+        nn.Conv2d(4, 8, 3, 2, 1), nn.InstanceNorm2d(8, affine=True), nn.ReLU(), nn.PixelUnshuffle(2),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5),
+    )  # fmt: skip
+
+
+class Attended(nn.Module):
+    """The convolutional block attention module: a gate by channel, then one by position, of means and maxima."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+        self.channels = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 8))
+        self.positions = nn.Conv2d(2, 1, 7, padding=3)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        gate = self.channels(x.mean((2, 3))) + self.channels(x.amax((2, 3)))
+        x = x * torch.sigmoid(gate)[:, :, None, None]
+        seen = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
+        scores: torch.Tensor = self.head((x * torch.sigmoid(self.positions(seen))).sum((2, 3)))
+        return scores
+
+
 FAMILIES = {
     "squeeze-excitation": (excited, (3, 16, 16)),
     "efficientnet": (efficientnet, (3, 32, 32)),
@@ -49,6 +77,8 @@ FAMILIES = {
     "convnext": (convnext, (3, 32, 32)),
     "densenet": (lambda: models.DenseNet(4, (2, 2), 8, num_classes=5), (3, 32, 32)),
     "u-net": (UNet, (3, 16, 16)),
+    "norms of groups": (grouped, (3, 16, 16)),
+    "attention by channel and position": (Attended, (3, 16, 16)),
 }
 
 

@@ -111,10 +111,6 @@ CASES = {
     "a window as large as the picture is a global pool": (
         "spell_pooling", [node("AveragePool", "x", "y", kernel_shape=[3, 5])], {}, (4, 3, 5), (4, 1, 1), ["GlobalAveragePool"],
     ),
-    "a mean over channels stays": (
-        "spell_pooling", [node("ReduceMean", "x axes", "y", keepdims=1)],
-        {"axes": np.array([1])}, (4, 3, 5), (1, 3, 5), ["ReduceMean"],
-    ),
     "an addition becomes a sum with its shortcut as a branch": (
         "split_residuals", [node("Relu", "x", "a"), node("Add", "x a", "y")], {}, (4,), (4,), ["Relu", "Identity", "Sum"],
     ),
@@ -139,6 +135,10 @@ CASES = {
     ),
     "several positions stay a Gather": (
         "spell_slices", [node("Gather", "x index", "y", axis=1)], {"index": np.array([2, 0])}, (4, 5), (2, 5), ["Gather"],
+    ),
+    "mish": (
+        "fuse_activations", [node("Softplus", "x", "s"), node("Tanh", "s", "t"), node("Mul", "x t", "y")],
+        {}, (9,), (9,), ["Mish"],
     ),
     "silu": ("fuse_activations", [node("Sigmoid", "x", "s"), node("Mul", "s x", "y")], {}, (9,), (9,), ["Swish"]),
     "a scale per channel is a BatchNormalization": (
@@ -382,6 +382,51 @@ CASES = {
     "hard sigmoid by a clip": (
         "fuse_activations", [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Div", "b six", "y")],
         {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)}, (9,), (9,), ["HardSigmoid"],
+    ),
+    "depth to space by rows": (
+        "spell_shuffles", [node("DepthToSpace", "x", "y", blocksize=2)], {}, (8, 3, 2), (2, 6, 4),
+        ["Reshape", "Transpose", "Reshape"],
+    ),
+    "depth to space by columns": (
+        "spell_shuffles", [node("DepthToSpace", "x", "y", blocksize=2, mode="CRD")], {}, (8, 3, 2), (2, 6, 4),
+        ["Reshape", "Transpose", "Reshape"],
+    ),
+    "space to depth": (
+        "spell_shuffles", [node("SpaceToDepth", "x", "y", blocksize=3)], {}, (2, 6, 3), (18, 2, 1),
+        ["Reshape", "Transpose", "Reshape"],
+    ),
+    "an instance norm": (
+        "spell_norms", [node("InstanceNormalization", "x scale shift", "y", epsilon=0.1)], norm_parameters(3), (3, 4, 5),
+        (3, 4, 5), ["Reshape", "LayerNormalization", "Reshape", "Mul", "Add"],
+    ),
+    "an instance norm of sequences that scales nothing": (
+        "spell_norms", [node("InstanceNormalization", "x one zero", "y")],
+        {"one": np.ones(3, np.float32), "zero": np.zeros(3, np.float32)}, (3, 7), (3, 7),
+        ["Reshape", "LayerNormalization", "Reshape"],
+    ),
+    "a mean over channels": (
+        "spell_pooling", [node("ReduceMean", "x axes", "y", keepdims=1)], {"axes": np.array([1])}, (4, 3, 2), (1, 3, 2),
+        ["Transpose", "Reshape", "GlobalAveragePool", "Reshape"],
+    ),
+    "a maximum over channels": (
+        "spell_pooling", [node("ReduceMax", "x axes", "y", keepdims=0)], {"axes": np.array([-3])}, (4, 3, 2), (3, 2),
+        ["Transpose", "Reshape", "MaxPool", "Reshape"],
+    ),
+    "a maximum over positions": (
+        "spell_pooling", [node("ReduceMax", "x axes", "y", keepdims=0)], {"axes": np.array([2, 3])}, (4, 3, 2), (4,),
+        ["Reshape", "MaxPool", "Reshape"],
+    ),
+    "a mean over all but the batch": (
+        "spell_pooling", [node("ReduceMean", "x axes", "y", keepdims=1)], {"axes": np.array([1, 2])}, (4, 3), (1, 1),
+        ["Reshape", "GlobalAveragePool", "Reshape"],
+    ),
+    "a sum over rows": (
+        "spell_pooling", [node("ReduceSum", "x axes", "y", keepdims=0)], {"axes": np.array([2])}, (4, 3, 2), (4, 2),
+        ["Transpose", "Reshape", "GlobalAveragePool", "Reshape", "Mul"],
+    ),
+    "a maximum over the batch stays": (
+        "spell_pooling", [node("ReduceMax", "x axes", "y", keepdims=1)], {"axes": np.array([0])}, (4, 3), (4, 3),
+        ["ReduceMax"],
     ),
     "a clip to other limits stays": (
         "fuse_activations", [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Div", "b six", "y")],
