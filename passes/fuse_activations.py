@@ -29,7 +29,7 @@ _ARITHMETIC: dict[str, Callable[..., np.ndarray]] = {
     "Greater": np.greater,
     "Where": np.where,
     "Softplus": lambda x: np.logaddexp(x, 0.0),
-    "Clip": np.clip,
+    "Clip": lambda x, low=-np.inf, high=np.inf: np.clip(x, low, high),
 }
 
 

@@ -428,6 +428,10 @@ CASES = {
         "spell_pooling", [node("ReduceMax", "x axes", "y", keepdims=1)], {"axes": np.array([0])}, (4, 3), (4, 3),
         ["ReduceMax"],
     ),
+    "a clip without an upper limit stays": (
+        "fuse_activations", [node("Clip", "x low", "a"), node("Pow", "a three", "y")],
+        {"low": np.float32(1e-6), "three": np.float32(3)}, (9,), (9,), ["Clip", "Pow"],
+    ),
     "a clip to other limits stays": (
         "fuse_activations", [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Div", "b six", "y")],
         {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(5)}, (9,), (9,), ["Add", "Clip", "Div"],
