@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_graphsurgeon as gs
 
@@ -14,9 +16,10 @@ def spell_pooling(graph: Graph) -> Graph:
 
     Needs spelled attributes and inferred shapes.  Gives: GlobalAveragePool for ReduceMean over all axes behind the
     channels (with a Reshape `NAME.flatten` where it drops them) and for an AveragePool whose one window is the image;
-    MaxPool with one window for GlobalMaxPool.  Other ReduceMean, ReduceMax and ReduceSum pool rows: a Transpose
-    `NAME.order` moves their axes last, a Reshape `NAME.rows` makes one of them, NAME pools it, and a Reshape
-    `NAME.shape` gives the result its shape; a sum is the mean times the number of values (`NAME.count`).
+    MaxPool with one window for GlobalMaxPool, and for ReduceMax over these axes.  Other ReduceMean, ReduceMax and
+    ReduceSum pool rows: a Transpose `NAME.order` moves their axes last, a Reshape `NAME.rows` makes one of them, NAME
+    pools it, and a Reshape `NAME.shape` gives the result its shape; a sum is the mean times the number of values
+    (`NAME.count`).
     Declines: reductions of the batch, or of sizes that are dynamic.
     """
     return edited(graph, _spell)
@@ -41,8 +44,11 @@ def _respelled(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
         return None
     if kind(node) in _REDUCTIONS:
         axes, spatial = _axes(node, len(shape)), list(range(2, len(shape)))
-        simple = kind(node) == "ReduceMean" and spatial and axes == spatial
-        return _mean(node, shape, taken) if simple else reduced(node, axes or [], _REDUCTIONS[node.op], taken)
+        if spatial and axes == spatial and kind(node) == "ReduceMean":
+            return _whole(node, shape, ("GlobalAveragePool", {}), taken)
+        if spatial and axes == spatial and kind(node) == "ReduceMax" and None not in shape[2:]:
+            return _whole(node, shape, ("MaxPool", max_pool_over([size or 0 for size in shape[2:]])), taken)
+        return reduced(node, axes or [], _REDUCTIONS[node.op], taken)
     if len(shape) < 3:
         return None
     if kind(node) == "AveragePool" and _covers(node, shape):
@@ -65,12 +71,15 @@ def _axes(node: gs.Node, rank: int) -> list[int] | None:
     return None if given is None else sorted(int(axis) % rank for axis in given)
 
 
-def _mean(node: gs.Node, shape: tuple[int | None, ...], taken: set[str]) -> list[gs.Node] | None:
+def _whole(
+    node: gs.Node, shape: tuple[int | None, ...], pool: tuple[str, dict[str, Any]], taken: set[str]
+) -> list[gs.Node] | None:
+    """Make a reduction of all spatial axes a pool, with a Reshape behind it where it drops them."""
     x, result = node.inputs[0], node.outputs[0]
     flat = not node.attrs.get("keepdims", 1)
     if flat and shape[1] is None:
         return None
-    node.op, node.attrs = "GlobalAveragePool", {}
+    node.op, node.attrs = pool
     keep_inputs(node, 1)
     if not flat:
         return [node]

@@ -64,6 +64,25 @@ def test_the_batch_is_dynamic_and_the_opset_18(proto):
     assert proto.opset_import[0].version == 18
 
 
+@pytest.mark.parametrize("pool", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [((8, 8), (7, 7)), ((16, 5), (5, 1)), ((6, 8), (3, 4)), ((8, 6), (7, 2)), ((5, 5), (1, 1))],
+    ids=str,
+)
+def test_an_adaptive_pool_whose_windows_are_alike_is_a_pool(pool, size, wanted):
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 1), pool(wanted), nn.Flatten(), nn.Linear(4 * wanted[0] * wanted[1], 3)
+    ).eval()
+    x = np.random.default_rng(0).standard_normal((2, 3, *size)).astype(np.float32)
+    proto = module_to_proto(module, torch.from_numpy(x))
+    (op,) = (row.op for row in lrpc.plan_model(proto).rows if row.layer == "1")
+    assert op.endswith("MaxPool" if pool is nn.AdaptiveMaxPool2d else "AveragePool")
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(lrpc.Explainer(lrpc.compile(proto))(x).output, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_no_path_of_this_machine_leaks(proto):
     data = proto.SerializeToString()
     assert b"site-packages" not in data
@@ -167,6 +186,12 @@ def test_a_network_built_for_smaller_pictures_than_its_weights_tells_its_own_siz
     monkeypatch.setattr(models, "get_model", lambda name, weights: SimpleNamespace(image_size=224, eval=lambda: None))
     assert models.get_model_weights("vit_h_14").DEFAULT.transforms().crop_size == [518]
     assert load_torch("torchvision:vit_h_14").spec.shape == (3, 224, 224)
+
+
+def test_what_torch_cannot_export_is_told_in_one_line():
+    module = nn.Sequential(nn.AdaptiveMaxPool2d(5), nn.Flatten(), nn.Linear(75, 2))
+    with pytest.raises(LrpcError, match=r"cannot export Sequential: No ONNX function found for .*adaptive_max_pool2d"):
+        module_to_proto(module, torch.zeros(1, 3, 7, 7))
 
 
 def test_a_shape_that_the_module_does_not_take_is_told(tmp_path):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import onnx
 import onnx.helper
 import onnx.shape_inference
 
+from lrpc.export.adaptive_pools import spell_adaptive_pools
 from lrpc.export.pytorch import quiet, require_torch
 from passes.errors import LrpcError
 from passes.names import name_layers
@@ -58,7 +59,7 @@ def _program(module: nn.Module, example: torch.Tensor) -> ONNXProgram:
     torch = require_torch()
     copied = copy.deepcopy(module).eval()
     try:
-        _spell_idle_pools(copied, example)
+        spell_adaptive_pools(copied, example)
     except Exception as error:
         raise LrpcError(
             f"{type(module).__name__} does not take a batch of shape {tuple(example.shape)}: {_first_line(error)}",
@@ -85,13 +86,20 @@ def _program(module: nn.Module, example: torch.Tensor) -> ONNXProgram:
             optimizer.remove_unused_nodes(program.model)
     except Exception as error:
         raise LrpcError(
-            f"torch cannot export {type(module).__name__}: {_first_line(error)}",
+            f"torch cannot export {type(module).__name__}: {_first_line(_origin(error))}",
             hint="Export it with torch.onnx.export yourself, and give lrpc the file.",
         ) from error
     return program
 
 
-def _first_line(error: Exception) -> str:
+def _origin(error: BaseException) -> BaseException:
+    """Return what an error began with: the exporter's own only tells its step."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
@@ -120,34 +128,3 @@ def _annotated(proto: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
         del holder.metadata_props[:]
     proto.graph.name = type(module).__name__
     return proto
-
-
-def _spell_idle_pools(module: nn.Module, example: torch.Tensor) -> None:
-    """Make adaptive pools that keep their input's size pools with windows of 1, and others see values in plain order.
-
-    They would be exported as gathers, the others where channels come last in memory. They stay layers, because an
-    average pool has its own rule.
-    """
-    torch = require_torch()
-    idle: list[nn.Module] = []
-
-    def remember(pool: nn.Module, inputs: Any, output: Any) -> None:
-        if inputs[0].shape == output.shape:
-            idle.append(pool)
-        elif not inputs[0].is_contiguous():
-            pool.register_forward_pre_hook(lambda pool, inputs: (inputs[0].contiguous(),))
-
-    plain = {
-        getattr(torch.nn, f"Adaptive{kind}Pool{d}d"): getattr(torch.nn, f"{kind}Pool{d}d")
-        for kind in ("Avg", "Max")
-        for d in (1, 2, 3)
-    }
-    handles = [m.register_forward_hook(remember) for m in module.modules() if type(m) in plain]
-    with torch.no_grad():
-        module(example)
-    for handle in handles:
-        handle.remove()
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if any(child is pool for pool in idle):
-                setattr(parent, name, plain[type(child)](1))

@@ -414,7 +414,7 @@ CASES = {
     ),
     "a maximum over positions": (
         "spell_pooling", [node("ReduceMax", "x axes", "y", keepdims=0)], {"axes": np.array([2, 3])}, (4, 3, 2), (4,),
-        ["Reshape", "MaxPool", "Reshape"],
+        ["MaxPool", "Reshape"],
     ),
     "a mean over all but the batch": (
         "spell_pooling", [node("ReduceMean", "x axes", "y", keepdims=1)], {"axes": np.array([1, 2])}, (4, 3), (1, 1),
