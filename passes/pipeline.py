@@ -19,6 +19,7 @@ from passes.merge_biases import merge_biases
 from passes.move_scales import move_scales
 from passes.recognise_dense import products_left, recognise_dense
 from passes.spell_attributes import paddings_left, spell_attributes
+from passes.spell_gathers import spell_gathers
 from passes.spell_norms import spell_norms
 from passes.spell_pooling import spell_pooling
 from passes.spell_scales import spell_scales
@@ -62,6 +63,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(drop_noops),
     Pass(spell_attributes, paddings_left),
     Pass(spell_slices),
+    Pass(spell_gathers),
     Pass(spell_shuffles),
     Pass(spell_norms),
     Pass(recognise_dense, products_left),

@@ -53,7 +53,7 @@ def _split(node: gs.Node, taken: set[str], outputs: set[int]) -> list[gs.Node] |
         part for part in zip(starts, starts[1:], results, strict=False) if part[2].outputs or id(part[2]) in outputs
     ]
     names = [node.name, *(claim(node.name, taken) for _ in parts[1:])]
-    return [_slice(name, x, part[:2], axis, part[2], taken) for name, part in zip(names, parts, strict=True)]
+    return [slice_node(name, x, part[:2], axis, part[2], taken) for name, part in zip(names, parts, strict=True)]
 
 
 def _gather(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
@@ -66,17 +66,18 @@ def _gather(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
     position = int(index.reshape(-1)[0]) % int(x.shape[axis])
     part = (position, position + 1)
     if index.ndim == 1 or shape.count(None) > 1:
-        return [_slice(node.name, x, part, axis, result, taken)] if index.ndim == 1 else None
+        return [slice_node(node.name, x, part, axis, result, taken)] if index.ndim == 1 else None
     kept = gs.Variable(claim(f"{result.name}/kept", taken), x.dtype, [*x.shape[:axis], 1, *x.shape[axis + 1 :]])
     node.inputs.clear()
     node.outputs.clear()
     sizes = [-1 if size is None else size for size in shape]
     target = gs.Constant(claim(f"{result.name}/shape", taken), np.array(sizes, np.int64))
     squeeze = gs.Node("Reshape", claim(f"{node.name}.squeeze", taken), {}, [kept, target], [result])
-    return [_slice(node.name, x, part, axis, kept, taken), squeeze]
+    return [slice_node(node.name, x, part, axis, kept, taken), squeeze]
 
 
-def _slice(name: str, x: gs.Tensor, part: Sequence[int], axis: int, result: gs.Tensor, taken: set[str]) -> gs.Node:
+def slice_node(name: str, x: gs.Tensor, part: Sequence[int], axis: int, result: gs.Tensor, taken: set[str]) -> gs.Node:
+    """Return a Slice of the positions from part[0] to before part[1]."""
     values = {"starts": [part[0]], "ends": [part[1]], "axes": [axis], "steps": [1]}
     return gs.Node("Slice", name, {}, [x, *_constants(name, values, taken)], [result])
 

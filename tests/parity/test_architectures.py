@@ -52,7 +52,7 @@ def grouped() -> nn.Module:
 
 
 class Attended(nn.Module):
-    """The convolutional block attention module: a gate by channel, then one by position, of means and maxima."""
+    """Channels in another order, mirrored; a gate by channel, then one by position, of means and maxima (CBAM)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Attended(nn.Module):
         self.head = nn.Linear(8, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.stem(x)
+        x = self.stem(x[:, [2, 1, 0]].flip(3)[:, :, 1:])
         gate = self.channels(x.mean((2, 3))) + self.channels(x.amax((2, 3)))
         x = x * torch.sigmoid(gate)[:, :, None, None]
         seen = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)

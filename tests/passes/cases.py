@@ -383,6 +383,36 @@ CASES = {
         "fuse_activations", [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Div", "b six", "y")],
         {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)}, (9,), (9,), ["HardSigmoid"],
     ),
+    "channels in another order": (
+        "spell_gathers", [node("Gather", "x order", "y", axis=1)], {"order": np.array([2, -4, 1, 2])}, (4, 3), (4, 3),
+        ["Slice", "Slice", "Concat"],
+    ),
+    "channels in another order, as torch writes it": (
+        "spell_gathers",
+        [
+            node("Transpose", "x", "a", perm=[1, 0, 2]), node("GatherND", "a order", "b"),
+            node("Transpose", "b", "y", perm=[1, 0, 2]),
+        ],
+        {"order": np.array([[2], [1], [0]])}, (3, 4), (3, 4), ["Slice", "Slice", "Slice", "Concat"],
+    ),
+    "a flip": (
+        "spell_gathers", [node("Slice", "x start end axis step", "y")],
+        {"start": np.array([-1]), "end": np.array([-(2**62)]), "axis": np.array([-1]), "step": np.array([-1])},
+        (2, 3), (2, 3), ["Slice", "Slice", "Slice", "Concat"],
+    ),
+    "every second position, backwards": (
+        "spell_gathers", [node("Slice", "x start end axis step", "y")],
+        {"start": np.array([4]), "end": np.array([0]), "axis": np.array([2]), "step": np.array([-2])},
+        (2, 6), (2, 2), ["Slice", "Slice", "Concat"],
+    ),
+    "a flip of many positions stays": (
+        "spell_gathers", [node("Slice", "x start end axis step", "y")],
+        {"start": np.array([-1]), "end": np.array([-(2**62)]), "axis": np.array([2]), "step": np.array([-1])},
+        (2, 65), (2, 65), ["Slice"],
+    ),
+    "samples in another order stay": (
+        "spell_gathers", [node("Gather", "x order", "y", axis=0)], {"order": np.array([1, 0])}, (3,), (3,), ["Gather"],
+    ),
     "depth to space by rows": (
         "spell_shuffles", [node("DepthToSpace", "x", "y", blocksize=2)], {}, (8, 3, 2), (2, 6, 4),
         ["Reshape", "Transpose", "Reshape"],
