@@ -20,13 +20,14 @@ HEAD = """\
 <!-- Written by `python -m studies.architectures` from studies/results/architectures.json: do not edit by hand. -->
 
 Every builder of torchvision for pictures, maps and video, a U-Net, and a one-dimensional network for
-electrocardiograms: weights are random (seed 0), BatchNorm statistics settled by forward passes.
+electrocardiograms: weights are random (seed 0), BatchNorm statistics settled by forward passes, those of EfficientNets
+on inputs like the ones that are explained.
 `python -m studies.architectures NAME` runs one again.
 
 - **layers**: of the canonized model. **nodes**: of `relevance.onnx` at `-O1`. **compile**: seconds to compile and
   save, on two cores that other work shares.
 - **forward**: the largest relative L2 difference of `explain.onnx`'s scores from PyTorch's, over three inputs.
-- **held against**: the largest of a family are compiled and run, and not held against the oracle.
+- **held against**: where a smaller one of the family stands for it, a network is compiled and run only.
 - **error**: relative L2 error of the relevance at the input against the float64 oracle, median of three inputs, of the
   worse of `-O0` and `-O1`; **oracle**: that of the oracle's own float32 run on the same inputs, the yardstick.
 - `epsilon-gamma-box` divides by small numbers in sums, average pools and dense layers, and both errors grow.
@@ -36,9 +37,8 @@ electrocardiograms: weights are random (seed 0), BatchNorm statistics settled by
 
 """
 NOTES = """\
-EfficientNets err by 1e-5 where the oracle errs by 4e-7: ONNX Runtime's Sigmoid on the CPU has a relative error of up
-to 4e-4 between -8 and -4, and of up to 1 below, PyTorch's of 1e-7. A unit that only tiny outputs of SiLU reach divides
-its relevance by their ratio.
+ONNX Runtime's Sigmoid on the CPU has a relative error of up to 4e-4 between -8 and -4, and of up to 1 below, PyTorch's
+of 1e-7: a unit that only tiny outputs of SiLU reach divides its relevance by their ratio.
 
 """
 REFUSED = """\
@@ -79,11 +79,9 @@ def page() -> str:
     for name, found in nets.items():
         if "refused" in found:
             parts += [f"### {name}\n\n{found['headline']}\n\n", _table(_problems(found)), "\n"]
-    left_out = [
-        f"- {name}: {found['left_out']}, a file above 2 GB\n" for name, found in nets.items() if "left_out" in found
-    ]
+    left_out = [f"- {name}: {found['left_out']}\n" for name, found in nets.items() if "left_out" in found]
     left_out += [f"- {name}: not yet\n" for name in NETS if name not in nets]
-    parts += ["## Not run\n\n", *left_out]
+    parts += ["## Not run\n\n", *left_out] if left_out else []
     return "\n".join("".join(parts).splitlines()) + "\n"
 
 
