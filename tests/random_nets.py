@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from tests.graphs import model
-from tests.random_plans import Pick
+from tests.random_rules import Pick
 
 FUNCTIONS = ["Relu", "Relu", "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Sigmoid", "Tanh", "Softplus", "Softsign", "HardSigmoid", "HardSwish", "Clip", "PRelu", "Swish"]  # fmt: skip
 
@@ -32,17 +32,19 @@ class RandomNet:
 def random_nets(draw, depth: int = 5) -> RandomNet:
     """Draw a network of up to `depth` blocks and a batch of two."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    net = _Net(lambda options: draw(st.sampled_from(options)), rng)
-    net.build(draw(st.integers(1, depth)))
-    x = rng.uniform(-2, 2, (2, *net.entry)).astype(np.float32)
-    return RandomNet(net.proto(), x, rng.standard_normal((2, *net.shape)).astype(np.float32))
+    return net_from(lambda options: draw(st.sampled_from(options)), rng, draw(st.integers(1, depth)))
 
 
 def net_of(number: int, depth: int = 5) -> RandomNet:
     """Return a network by its number, without hypothesis."""
     rng = np.random.default_rng(number)
-    net = _Net(lambda options: options[int(rng.integers(len(options)))], rng)
-    net.build(int(rng.integers(1, depth + 1)))
+    return net_from(lambda options: options[int(rng.integers(len(options)))], rng, int(rng.integers(1, depth + 1)))
+
+
+def net_from(pick: Pick, rng: np.random.Generator, blocks: int) -> RandomNet:
+    """Return a network of as many blocks, its choices by `pick` and its numbers by `rng`."""
+    net = _Net(pick, rng)
+    net.build(blocks)
     x = rng.uniform(-2, 2, (2, *net.entry)).astype(np.float32)
     return RandomNet(net.proto(), x, rng.standard_normal((2, *net.shape)).astype(np.float32))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,20 +10,24 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from lrpc import rules
-from lrpc.algebra import Behaviour
 from lrpc.composite import Composite, Entry
 from lrpc.facts import input_sign
 from lrpc.kinds import Kind
 from lrpc.plan import Plan, assign
-from lrpc.stabilizer import Stabilizer
-from passes.branches import body_branch
-from passes.graph import Graph
 from passes.load import load
 from passes.pipeline import canonize
 from tests.graphs import model
+from tests.random_nets import net_from
+from tests.random_rules import Pick, rule_for
 
-Pick = Callable[[list], object]
-"""Draw one of a list."""
+ENTRIES = (
+    Entry(rules.Pass(), (Kind.ACTIVATION, Kind.BATCH_NORM)),
+    Entry(rules.norm(), (Kind.SUM, Kind.AVERAGE_POOL)),
+    Entry(rules.epsilon(), (Kind.CONVOLUTION, Kind.DENSE)),
+    Entry(rules.WinnerTakeAll(), (Kind.MAX_POOL,)),
+    Entry(rules.Gradient(), (Kind.STRUCTURE,)),
+)
+"""What a layer gets whose rule is left to the composite."""
 
 
 @dataclass(frozen=True)
@@ -42,88 +45,44 @@ class Case:
 
 
 @st.composite
-def cases(draw, depth: int = 4) -> Case:
-    """Draw a network of up to `depth` blocks, a rule for each of its layers, and a batch of two."""
+def cases(draw, depth: int = 4, varied: bool = False) -> Case:
+    """Draw a network of up to `depth` blocks, a rule for each of its layers, and a batch of two.
+
+    varied: a network of `tests.random_nets`, which has many more operators, instead of one made to meet zeros
+    and weights of one sign.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    net = _Net(lambda options: draw(st.sampled_from(options)), rng, exact=draw(st.booleans()))
-    net.build(draw(st.integers(1, depth)))
-    graph = canonize(load(net.proto()))
-    overrides = [(node.name, draw(rule_for(node, graph))) for node in graph.nodes]
-    plan = assign(graph, Composite("random", ENTRIES), overrides)
-    x, seed = (net.values(2, *t.shape[1:]) for t in (graph.inputs[0], graph.outputs[0]))
+    return _drawn(lambda options: draw(st.sampled_from(options)), rng, draw(st.integers(1, depth)), varied)
+
+
+def case_of(number: int, depth: int = 4) -> Case:
+    """Return a plan by its number, without hypothesis; every second one is of a varied network."""
+    rng = np.random.default_rng(number)
+    pick = lambda options: options[int(rng.integers(len(options)))]  # noqa: E731
+    return _drawn(pick, rng, int(rng.integers(1, depth + 1)), varied=bool(number % 2))
+
+
+def _drawn(pick: Pick, rng: np.random.Generator, blocks: int, varied: bool) -> Case:
+    if varied:
+        net = net_from(pick, rng, blocks)
+        plan = _planned(net.proto, pick)
+        return Case(plan, _within(net.x, plan), net.seed, exact=False)
+    small = _Net(pick, rng, exact=pick([False, True]))
+    small.build(blocks)
+    plan = _planned(small.proto(), pick)
+    x, seed = (small.values(2, *t.shape[1:]) for t in (plan.graph.inputs[0], plan.graph.outputs[0]))
+    return Case(plan, _within(x, plan), seed, small.exact)
+
+
+def _planned(proto: onnx.ModelProto, pick: Pick) -> Plan:
+    graph = canonize(load(proto))
+    return assign(graph, Composite("random", ENTRIES), [(node.name, rule_for(pick, node)) for node in graph.nodes])
+
+
+def _within(x: np.ndarray, plan: Plan) -> np.ndarray:
+    """Keep to the sign that a plan may assume of its input."""
     sign = input_sign(plan)
-    return Case(plan, np.clip(x, None if sign.negative else 0, None if sign.positive else 0), seed, net.exact)
-
-
-# --- rules -------------------------------------------------------------------------------------------
-
-ENTRIES = (
-    Entry(rules.Pass(), (Kind.ACTIVATION, Kind.BATCH_NORM)),
-    Entry(rules.norm(), (Kind.SUM, Kind.AVERAGE_POOL)),
-    Entry(rules.epsilon(), (Kind.CONVOLUTION, Kind.DENSE)),
-    Entry(rules.WinnerTakeAll(), (Kind.MAX_POOL,)),
-    Entry(rules.Gradient(), (Kind.STRUCTURE,)),
-)
-
-stabilizers = st.one_of(
-    st.sampled_from([Stabilizer(), Stabilizer(0.1), Stabilizer(0.0), Stabilizer(0.25, 1e-9, scale="rms")]),
-    st.builds(
-        Stabilizer,
-        epsilon=st.sampled_from([0.0, 1e-6, 1e-3, 0.25]),
-        floor=st.sampled_from([0.0, 0.0, 1e-9, 0.1]),
-        clip=st.booleans(),
-        scale=st.sampled_from(["none", "rms"]),
-        axes=st.sampled_from([None, (1,)]),
-        signed=st.sampled_from([True, True, True, False]),
-    ),
-)
-_zeroed, _flag = st.sampled_from([None, "bias"]), st.booleans()
-_gammas = st.sampled_from([0.0, 0.25, 0.5, 1.0, 10.0])
-_bounds = st.sampled_from([(-4.0, 4.0), (0.0, 4.0), (-4.0, 0.0), (-1.0, 3.0)])
-
-
-def _both(rule: Callable[..., Behaviour], *parameters: st.SearchStrategy) -> st.SearchStrategy:
-    """The bias zeroed or kept, or shared out, never both."""
-    kept = st.builds(rule, *parameters, stabilizers, zero_params=_zeroed)
-    return st.one_of(kept, kept, st.builds(rule, *parameters, stabilizers, share_bias=st.just(True)))
-
-
-_alpha_beta = _both(
-    lambda beta, *rest, **options: rules.alpha_beta(1 + beta, beta, *rest, **options), st.sampled_from([0.0, 1.0, 2.0])
-)
-_gamma = st.one_of(
-    _both(rules.gamma, _gammas), st.builds(rules.gamma, _gammas, stabilizers, zero_params=_zeroed, compat=_flag)
-)
-linear_rules = st.one_of(
-    _gamma, _gamma, _alpha_beta, _both(rules.epsilon), _both(rules.z_plus), _both(rules.gamma_plain, _gammas),
-    _both(rules.gamma_symmetric, _gammas), _both(rules.abs_split),
-    st.builds(lambda b, *rest: rules.z_box(*b, *rest), _bounds, stabilizers, _zeroed),
-    st.builds(rules.w_square, stabilizers, _zeroed), st.builds(rules.flat, stabilizers), st.just(rules.Gradient()),
-)  # fmt: skip
-_free_rules = st.one_of(st.builds(rules.norm, stabilizers), st.builds(rules.abs_split, stabilizers))
-_relu_rules = [rules.ReluDeconvNet(), rules.ReluGuidedBackprop(), rules.ReluBetaSmooth(10.0)]
-
-
-def rule_for(node: object, graph: Graph) -> st.SearchStrategy:
-    """Any rule that fits a node, those that keep what is known of it more often."""
-    match node.op:
-        case "Conv" | "Gemm":
-            return linear_rules
-        case "BatchNormalization":
-            return st.one_of(st.just(rules.Pass()), linear_rules)
-        case "Sum":
-            whole = [rules.Copy(), rules.Gradient(), *([] if body_branch(node) is None else [rules.BodyOnly()])]
-            return st.one_of(_free_rules, _free_rules, st.sampled_from(whole))
-        case "AveragePool" | "GlobalAveragePool":
-            return st.one_of(_free_rules, _free_rules, st.just(rules.Gradient()))
-        case "MaxPool":
-            return st.sampled_from([rules.WinnerTakeAll(), rules.Gradient()])
-        case "Relu":
-            return st.sampled_from([rules.Pass(), rules.Pass(), rules.Pass(), rules.Gradient(), *_relu_rules])
-        case "Flatten" | "Concat" | "Transpose" | "Pad" | "Reshape":
-            return st.just(rules.Gradient())
-        case _:
-            return st.sampled_from([rules.Pass(), rules.Pass(), rules.Gradient()])
+    return np.clip(x, None if sign.negative else 0, None if sign.positive else 0)
 
 
 # --- networks ----------------------------------------------------------------------------------------

@@ -106,14 +106,15 @@ class Oracle:
         """
         arriving = {self.graph.outputs[0].name: seed}
         for node in reversed(self.graph.nodes):
-            inputs = self._inputs(node, values)
-            relevance = arriving[node.outputs[0].name]
-            handed = explain_layer(
-                self._layer(node), self.behaviours[node.name], inputs, relevance, values[node.outputs[0].name]
-            )
-            for tensor, part in zip(node.inputs, handed, strict=False):
-                arriving[tensor.name] = arriving[tensor.name] + part if tensor.name in arriving else part
+            for name, part in self.handed(node, values, arriving[node.outputs[0].name]):
+                arriving[name] = arriving[name] + part if name in arriving else part
         return arriving
+
+    def handed(self, node: gs.Node, values: Mapping[str, Tensor], relevance: Tensor) -> list[tuple[str, Tensor]]:
+        """Return what one layer hands to each of its inputs, with the input's name, given what arrives at its output."""
+        rule, output = self.behaviours[node.name], values[node.outputs[0].name]
+        parts = explain_layer(self._layer(node), rule, self._inputs(node, values), relevance, output)
+        return [(tensor.name, part) for tensor, part in zip(node.inputs, parts, strict=False)]
 
     def _inputs(self, node: gs.Node, values: Mapping[str, Tensor]) -> list[Tensor]:
         data = node.inputs if node.op in MULTIPLE else node.inputs[:1]
