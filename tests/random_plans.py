@@ -18,7 +18,7 @@ from passes.load import load
 from passes.pipeline import canonize
 from tests.graphs import model
 from tests.random_nets import net_from
-from tests.random_rules import Pick, rule_for
+from tests.random_rules import Drawer, Pick
 
 ENTRIES = (
     Entry(rules.Pass(), (Kind.ACTIVATION, Kind.BATCH_NORM)),
@@ -75,8 +75,8 @@ def _drawn(pick: Pick, rng: np.random.Generator, blocks: int, varied: bool) -> C
 
 
 def _planned(proto: onnx.ModelProto, pick: Pick) -> Plan:
-    graph = canonize(load(proto))
-    return assign(graph, Composite("random", ENTRIES), [(node.name, rule_for(pick, node)) for node in graph.nodes])
+    graph, drawer = canonize(load(proto)), Drawer(pick)
+    return assign(graph, Composite("random", ENTRIES), [(node.name, drawer.rule_for(node)) for node in graph.nodes])
 
 
 def _within(x: np.ndarray, plan: Plan) -> np.ndarray:

@@ -7,6 +7,7 @@ generator of random numbers (so that a plan has a number).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
@@ -40,49 +41,48 @@ def stabilizer(pick: Pick) -> Stabilizer:
 
 def bias(pick: Pick) -> dict[str, object]:
     """Kept, zeroed, or shared out: never two of them."""
-    return pick([{}, {}, {"zero_params": "bias"}, {"share_bias": True}])
+    return pick([{}, {}, {}, {"zero_params": "bias"}, {"share_bias": True}])
 
 
-def gamma(pick: Pick) -> Behaviour:
+def gamma(pick: Pick, stabilizer: Stabilizer) -> Behaviour:
     """General Gamma; with its bias zeroed, in some cases with zennit's gate on the biased pre-activation."""
     options = bias(pick)
     compat = {} if "share_bias" in options else {"compat": pick([False, False, True])}
-    return rules.gamma(pick(GAMMAS), stabilizer(pick), **options, **compat)
+    return rules.gamma(pick(GAMMAS), stabilizer, **options, **compat)
 
 
-def alpha_beta(pick: Pick) -> Behaviour:
+def alpha_beta(pick: Pick, stabilizer: Stabilizer) -> Behaviour:
     beta = pick([1.0, 0.0, 2.0])
-    return rules.alpha_beta(1 + beta, beta, stabilizer(pick), **bias(pick))
+    return rules.alpha_beta(1 + beta, beta, stabilizer, **bias(pick))
 
 
-def z_box(pick: Pick, channels: int | None = None) -> Behaviour:
+def z_box(pick: Pick, stabilizer: Stabilizer, channels: int | None = None) -> Behaviour:
     """With bounds for all channels alike, or, where their number is known, with a pair for each."""
     if channels is not None and pick([False, False, True]):
         boxes = [pick(BOXES) for _ in range(channels)]
         low, high = (list(ends) for ends in zip(*boxes, strict=True))
     else:
         low, high = pick(BOXES)
-    return rules.z_box(low, high, stabilizer(pick), pick([None, "bias"]))
+    return rules.z_box(low, high, stabilizer, pick([None, "bias"]))
 
 
-LINEAR: list[Callable[[Pick], Behaviour]] = [
-    lambda pick: rules.epsilon(stabilizer(pick), **bias(pick)),
+def epsilon(pick: Pick, stabilizer: Stabilizer) -> Behaviour:
+    return rules.epsilon(stabilizer, **bias(pick))
+
+
+LINEAR: list[Callable[[Pick, Stabilizer], Behaviour]] = [
+    epsilon,
+    epsilon,
     gamma,
     gamma,
     alpha_beta,
-    lambda pick: rules.z_plus(stabilizer(pick), **bias(pick)),
-    lambda pick: rules.gamma_plain(pick(GAMMAS), stabilizer(pick), **bias(pick)),
-    lambda pick: rules.gamma_symmetric(pick(GAMMAS), stabilizer(pick), **bias(pick)),
-    lambda pick: rules.abs_split(stabilizer(pick), **bias(pick)),
-    lambda pick: rules.w_square(stabilizer(pick), pick([None, "bias"])),
-    lambda pick: rules.flat(stabilizer(pick)),
-    lambda pick: rules.Gradient(),
-]
-FREE: list[Callable[[Pick], Behaviour]] = [
-    lambda pick: rules.norm(stabilizer(pick)),
-    lambda pick: rules.norm(stabilizer(pick)),
-    lambda pick: rules.abs_split(stabilizer(pick)),
-    lambda pick: rules.abs_split(stabilizer(pick)),
+    lambda pick, stabilizer: rules.z_plus(stabilizer, **bias(pick)),
+    lambda pick, stabilizer: rules.gamma_plain(pick(GAMMAS), stabilizer, **bias(pick)),
+    lambda pick, stabilizer: rules.gamma_symmetric(pick(GAMMAS), stabilizer, **bias(pick)),
+    lambda pick, stabilizer: rules.abs_split(stabilizer, **bias(pick)),
+    lambda pick, stabilizer: rules.w_square(stabilizer, pick([None, "bias"])),
+    lambda pick, stabilizer: rules.flat(stabilizer),
+    lambda pick, stabilizer: rules.Gradient(),
 ]
 WHOLE: dict[Kind, list[Behaviour]] = {
     Kind.SUM: [rules.Copy(), rules.BodyOnly(), rules.Gradient()],
@@ -97,18 +97,39 @@ WHOLE: dict[Kind, list[Behaviour]] = {
         rules.ReluDeconvNet(), rules.ReluGuidedBackprop(), rules.ReluBetaSmooth(1.0),
     ],
 }  # fmt: skip
-"""The behaviours that look at no stabilizer, by kind; those that do not fit a layer are left out there."""
+"""The behaviours that look at no stabilizer, by kind."""
 
 
-def rule_for(pick: Pick, node: gs.Node) -> Behaviour:
-    """Any rule that fits a node, those that keep what is known of it more often."""
-    kind = OPS[node.op].kind_of(node)
-    if kind in (Kind.CONVOLUTION, Kind.DENSE):
-        shape = node.inputs[0].shape
-        return pick([*LINEAR, lambda pick: z_box(pick, int(shape[1]))])(pick)
-    if kind is Kind.BATCH_NORM:
-        return pick([lambda pick: rules.Pass(), *LINEAR, z_box])(pick)
-    whole = [rule for rule in WHOLE[kind] if not misfit(OPS[node.op], node, rule)]
-    if kind in (Kind.SUM, Kind.AVERAGE_POOL) and pick([True, True, False]):
-        return pick(FREE)(pick)
-    return pick(whole)
+@dataclass
+class Drawer:
+    """Draws a rule for each layer of one plan.
+
+    Half of the plans draw all anew at each layer. The others are of one piece, as composites are: one stabilizer, two
+    rules for layers with a weight, activations that pass: so that what neighbours do together happens often.
+    """
+
+    pick: Pick
+
+    def __post_init__(self) -> None:
+        self.uniform = self.pick([True, False])
+        self.fixed = stabilizer(self.pick) if self.uniform else None
+        self.linear = [self.pick(LINEAR) for _ in range(2)] if self.uniform else LINEAR
+
+    def rule_for(self, node: gs.Node) -> Behaviour:
+        """Any rule that fits a node."""
+        op, kind = OPS[node.op], OPS[node.op].kind_of(node)
+        pick = self.pick
+        if kind in (Kind.CONVOLUTION, Kind.DENSE):
+            channels = int(node.inputs[0].shape[1])
+            others = [] if self.uniform and pick([True, True, True, False]) else [lambda *a: z_box(*a, channels)]
+            return pick([*self.linear, *others])(pick, self._stabilizer())
+        if kind is Kind.BATCH_NORM:
+            return pick([lambda *a: rules.Pass(), *self.linear, z_box])(pick, self._stabilizer())
+        if kind in (Kind.SUM, Kind.AVERAGE_POOL) and pick([True, True, False]):
+            return pick([rules.norm, rules.abs_split])(self._stabilizer())
+        if kind is Kind.ACTIVATION and self.uniform and pick([True, True, True, False]):
+            return rules.Pass()
+        return pick([rule for rule in WHOLE[kind] if not misfit(op, node, rule)])
+
+    def _stabilizer(self) -> Stabilizer:
+        return self.fixed or stabilizer(self.pick)

@@ -1,7 +1,7 @@
 """Hold numbered random networks, or plans, against the oracle: `python -m tests.random_run nets|plans FIRST LAST`.
 
 Prints a line for each that fails and a count. A plan that fails is shrunk first: the rules that it fails without are
-replaced by plain ones. `tests/parity/test_random_nets.py` and `test_random_plans.py` try what hypothesis draws.
+replaced by plain ones. `tests/parity/test_random_nets.py` tries what hypothesis draws, `test_random_plans.py` the first 200.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 from hypothesis.errors import UnsatisfiedAssumption
 
-from lrpc.composite import Composite
-from lrpc.plan import assign
-from tests.emitted import check_emitted, explains
+from tests.emitted import complaint, explains, shrunk
 from tests.parity.test_random_nets import PLAIN, check
 from tests.random_nets import net_of
-from tests.random_plans import ENTRIES, Case, case_of
+from tests.random_plans import case_of
 
 
 def try_net(number: int) -> str:
@@ -41,30 +38,10 @@ def try_plan(number: int) -> str:
     case = case_of(number)
     if not explains(case):
         return "beyond float32"
-    if not (told := complaint(case)):
+    if not complaint(case):
         return "right"
-    print(f"{number}: {told}\nshrunk: {complaint(shrunk(case))}", flush=True)
+    print(f"{number}: {complaint(shrunk(case))}", flush=True)
     return "wrong"
-
-
-def complaint(case: Case) -> str:
-    """What is wrong with a case, "" if nothing is."""
-    try:
-        check_emitted(case)
-    except Exception as error:
-        return f"{type(error).__name__} {error}"
-    return ""
-
-
-def shrunk(case: Case) -> Case:
-    """Give each layer a plain rule, one after the other, as long as the case stays wrong."""
-    rules = case.plan.behaviours
-    for layer in list(rules):
-        fewer = [(name, rule) for name, rule in rules.items() if name != layer]
-        plainer = replace(case, plan=assign(case.plan.graph, Composite("random", ENTRIES), fewer))
-        if complaint(plainer):
-            case, rules = plainer, dict(fewer)
-    return case
 
 
 TRIED: dict[str, Callable[[int], str]] = {"nets": try_net, "plans": try_plan}

@@ -111,7 +111,7 @@ class Oracle:
         return arriving
 
     def handed(self, node: gs.Node, values: Mapping[str, Tensor], relevance: Tensor) -> list[tuple[str, Tensor]]:
-        """Return what one layer hands to each of its inputs, with the input's name, given what arrives at its output."""
+        """Return what a layer hands to each of its inputs, with the input's name, given what arrives at it."""
         rule, output = self.behaviours[node.name], values[node.outputs[0].name]
         parts = explain_layer(self._layer(node), rule, self._inputs(node, values), relevance, output)
         return [(tensor.name, part) for tensor, part in zip(node.inputs, parts, strict=False)]

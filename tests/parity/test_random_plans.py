@@ -1,27 +1,22 @@
 """Random plans, emitted at both levels: every layer's relevance against the oracle, and every bound against what happens.
 
-`python -m tests.random_run plans 0 2000` tries as many by number, and shrinks what fails.
+`python -m tests.random_run plans 0 2000` tries as many.
 """
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
 
-from tests.emitted import check_emitted, explains
-from tests.random_plans import case_of, cases
+from tests.emitted import complaint, explains, shrunk
+from tests.random_plans import case_of
 
-RELAXED = {
-    "deadline": None,
-    "derandomize": True,
-    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-}
+COUNT, EACH = 200, 20
 
 
-@pytest.mark.parametrize("varied", [False, True], ids=["signed and exact networks", "varied networks"])
-@settings(max_examples=30, **RELAXED)
-@given(data=st.data())
-def test_a_random_plan_is_emitted_as_it_is_defined(varied, data):
-    case = data.draw(cases(varied=varied))
-    assume(explains(case))
-    check_emitted(case)
+@pytest.mark.parametrize("first", range(0, COUNT, EACH))
+def test_random_plans_are_emitted_as_they_are_defined(first):
+    cases = {number: case_of(number) for number in range(first, first + EACH)}
+    telling = {number: case for number, case in cases.items() if explains(case)}
+    assert len(telling) > EACH / 2
+    for number, case in telling.items():
+        assert not complaint(case), f"plan {number}: {complaint(shrunk(case))}"
