@@ -6,26 +6,26 @@ What a server needs to read one is here and in `lrpc.runtime`: numpy, onnx and o
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace as altered
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnx.numpy_helper
 
 from lrpc.files import beside, check_free, replace
+from lrpc.manifest import Fingerprint, Manifest, read_manifest
 from passes.errors import LrpcError
 
-FORMAT = 1
 WEIGHTS, MANIFEST, METADATA_KEY = "weights.bin", "manifest.json", "lrpc.manifest"
 _ALIGNMENT = 64
 _SMALL = 1024
 """Initializers of fewer bytes stay in the graph: shapes, epsilons, biases of small layers."""
 
-Manifest = dict[str, Any]
+_GRAPHS = ("forward.onnx", "relevance.onnx", "explain.onnx")
+_AGAIN = "Compile the model again: `lrpc compile MODEL.onnx --force`."
 
 
 def save_bundle(
@@ -46,8 +46,7 @@ def save_bundle(
     with beside(path) as draft:
         write_graphs(draft, graphs, outside or {})
         files = {file.name: _fingerprint(file) for file in sorted(draft.iterdir())}
-        text = json.dumps({**manifest, "files": files}, indent=1)
-        (draft / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        (draft / MANIFEST).write_text(altered(manifest, files=files).to_json() + "\n", encoding="utf-8")
         replace(draft, path)
 
 
@@ -61,39 +60,50 @@ def write_graphs(folder: Path, graphs: Mapping[str, onnx.ModelProto], outside: M
 def save_single_file(path: Path, explain: onnx.ModelProto, manifest: Manifest, *, force: bool = False) -> None:
     """Write one self-contained explain.onnx that carries its manifest in `metadata_props`."""
     check_free(path, MANIFEST, force)
-    explain.metadata_props.add(key=METADATA_KEY, value=json.dumps(manifest))
+    explain.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
     with beside(path) as draft:
         file = draft / path.name
         onnx.save(explain, file)
         os.replace(file, path)
 
 
-def load_manifest(path: Path) -> Manifest:
+def load_manifest(path: Path, verify: bool = True) -> Manifest:
     """Read the manifest of a bundle folder or of a single-file explain.onnx.
 
-    Raises LrpcError for anything else, for a newer format, and where a file is missing or cut short.
+    verify: hold every file of a folder against its checksum, which reads them all; their sizes are checked in any case.
+    Raises LrpcError for anything else, for another format, for a field that is missing or cannot be, and where a file
+    is missing, cut short or altered.
     """
     if path.is_dir():
-        manifest = _folder_manifest(path)
-    elif path.is_file():
-        manifest = _single_file_manifest(path)
-    else:
-        raise LrpcError(f"{path} does not exist.", hint="`lrpc compile MODEL.onnx` writes a bundle.")
-    if manifest.get("format") != FORMAT:
-        raise LrpcError(f"{path} has bundle format {manifest.get('format')}; this lrpc reads format {FORMAT}.")
-    return manifest
+        return _folder_manifest(path, verify)
+    if path.is_file():
+        return _single_file_manifest(path)
+    raise LrpcError(f"{path} does not exist.", hint="`lrpc compile MODEL.onnx` writes a bundle.")
 
 
-def _folder_manifest(path: Path) -> Manifest:
-    hint = "Compile the model again: `lrpc compile MODEL.onnx --force`."
+def verify_files(path: Path, manifest: Manifest, names: Collection[str]) -> None:
+    """Raise LrpcError where a file of a bundle folder is not, byte by byte, what was written. names: which to read."""
+    for name in names:
+        if name in manifest.files and _fingerprint(path / name).sha256 != manifest.files[name].sha256:
+            raise LrpcError(
+                f"{path} is damaged: {name} is not the file that lrpc wrote (its SHA-256 differs).", hint=_AGAIN
+            )
+
+
+def _folder_manifest(path: Path, verify: bool) -> Manifest:
     try:
-        manifest: Manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LrpcError(f"{path} is not a bundle: it has no readable {MANIFEST}.", hint=hint) from error
-    for name, fingerprint in manifest.get("files", {}).items():
+        text = (path / MANIFEST).read_bytes()
+    except OSError as error:
+        raise LrpcError(f"{path} is not a bundle: it has no readable {MANIFEST}.", hint=_AGAIN) from error
+    manifest = read_manifest(text, str(path / MANIFEST), _AGAIN)
+    if untold := [name for name in _GRAPHS if name not in manifest.files]:
+        raise LrpcError(f"{path / MANIFEST} cannot be used: files: it tells nothing of {untold[0]}.", hint=_AGAIN)
+    for name, fingerprint in manifest.files.items():
         file = path / name
-        if not file.is_file() or file.stat().st_size != fingerprint["bytes"]:
-            raise LrpcError(f"{path} is damaged: {name} is missing or has the wrong size.", hint=hint)
+        if Path(name).name != name or not file.is_file() or file.stat().st_size != fingerprint.bytes:
+            raise LrpcError(f"{path} is damaged: {name} is missing or has the wrong size.", hint=_AGAIN)
+    if verify:
+        verify_files(path, manifest, manifest.files)
     return manifest
 
 
@@ -107,8 +117,7 @@ def _single_file_manifest(path: Path) -> Manifest:
         raise LrpcError(
             f"{path} is a model, not an explanation graph.", hint=f"Compile it first: `lrpc compile {path}`."
         )
-    manifest: Manifest = json.loads(texts[0])
-    return manifest
+    return read_manifest(texts[0], f"The manifest in {path}", _AGAIN)
 
 
 def _write_weights(path: Path, graphs: Mapping[str, onnx.ModelProto], outside: Mapping[str, np.ndarray]) -> None:
@@ -146,7 +155,7 @@ def _point(tensor: onnx.TensorProto, offset: int, length: int) -> None:
         tensor.external_data.add(key=key, value=value)
 
 
-def _fingerprint(file: Path) -> dict[str, Any]:
+def _fingerprint(file: Path) -> Fingerprint:
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"bytes": file.stat().st_size, "sha256": digest}
+    return Fingerprint(file.stat().st_size, digest)

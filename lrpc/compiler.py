@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnx
 
 import lrpc
 from lrpc import composites
-from lrpc.bundle import FORMAT, Manifest, save_bundle, save_single_file
+from lrpc.bundle import save_bundle, save_single_file
 from lrpc.composite import Composite
 from lrpc.entries import input_spec, others_in
 from lrpc.lower import explain_graph, forward_graph, relevance_graph
 from lrpc.lower.half import half_forward as to_half
 from lrpc.lower.tunable import tunables
+from lrpc.manifest import FORMAT, Box, Input, Manifest, Model, PlanRow, Tensor, Thresholds, Where
 from lrpc.pictures import Pictures
 from lrpc.plan import Overrides, Plan, assign
 from lrpc.rule_facts import box_of
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 Source = "str | Path | onnx.ModelProto | torch.nn.Module"
 Report = Callable[[str], None]
-
-THRESHOLDS = {"abs_sum": [0.01, 10.0], "nonfinite": 0}
-"""Outside of these, per unit of seed, an explanation is not to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +78,17 @@ class Compiled:
         if not seed_input:
             _check_classes(self.plan.graph)
         explain, where = explain_graph(self.plan, seed_input, tunable, self.target)
-        knobs = [entry.to_json() for entry in tunables(self.plan)] if tunable else []
-        told = {"trace": where, "tunables": knobs, "half_forward": half_forward}
-        manifest = self._manifest("seed" if seed_input else "target") | told
+        manifest = replace(
+            self._manifest("seed" if seed_input else "target", where),
+            tunables=tuple(tunables(self.plan)) if tunable else (),
+            half_forward=half_forward,
+        )
         if single_file or half_forward:
             _check_self_contained(explain, "--single-file" if single_file else "--half-forward")
         halved = to_half if half_forward else _unchanged
         explain = halved(explain)
         if single_file:
-            manifest |= pictures.write(explain, self.plan.graph, where)
+            manifest = pictures.write(explain, self.plan.graph, manifest)
             self._check(explain)
             save_single_file(path, explain, manifest, force=force)
             return path
@@ -96,38 +96,35 @@ class Compiled:
         graphs = {"forward": halved(forward_graph(self.plan, taps)), "relevance": relevance, "explain": explain}
         for proto in graphs.values():
             self._check(proto)
-        save_bundle(path, graphs, {**manifest, "taps": taps}, force=force, outside=weights_of(self.plan.graph))
+        manifest = replace(manifest, taps=tuple(taps))
+        save_bundle(path, graphs, manifest, force=force, outside=weights_of(self.plan.graph))
         return path
 
     def _check(self, proto: onnx.ModelProto) -> None:
         if self.target is not None:
             check_supported(proto, self.target.name)
 
-    def _manifest(self, seed: str) -> Manifest:
-        graph = self.plan.graph
-        spec = input_spec(graph)
+    def _manifest(self, seed: Literal["target", "seed"], trace: Sequence[Where]) -> Manifest:
+        graph, spec = self.plan.graph, input_spec(self.plan.graph)
         entry, output = graph.inputs[0], graph.outputs[0]
-        told = {key: getattr(spec, key, None) for key in ("mean", "std", "low", "high")}
-        others = [other.to_json() for other in others_in(graph)]
-        return ({"others": others} if others else {}) | {
-            "format": FORMAT,
-            "versions": {"lrpc": lrpc.__version__, "onnx": onnx.__version__},
-            "model": {
-                "name": graph.name,
-                "source": graph.metadata.get("lrpc.source", ""),
-                "opset": graph.opset,
-            },
-            "input": {"name": entry.name, "shape": _per_sample(entry), **told},
-            "output": {"name": output.name, "shape": _per_sample(output)},
-            "classes": spec.classes if spec else None,
-            "composite": self.plan.composite,
-            "optimize": 0 if self.target is None else 1,
-            "target": self.target.name if self.target is not None else None,
-            "seed": seed,
-            "plan": self.plan.to_rows(),
-            "thresholds": THRESHOLDS,
-            "box": _box(self.plan),
-        }
+        told = {key: _numbers(getattr(spec, key, None)) for key in ("mean", "std", "low", "high")}
+        return Manifest(
+            format=FORMAT,
+            versions={"lrpc": lrpc.__version__, "onnx": onnx.__version__},
+            model=Model(graph.name, graph.metadata.get("lrpc.source", ""), graph.opset),
+            input=Input(entry.name, _per_sample(entry), **told),
+            output=Tensor(output.name, _per_sample(output)),
+            classes=tuple(spec.classes) if spec and spec.classes is not None else None,
+            composite=self.plan.composite,
+            optimize=0 if self.target is None else 1,
+            target=self.target.name if self.target is not None else None,
+            seed=seed,
+            plan=tuple(PlanRow(**row) for row in self.plan.to_rows()),
+            thresholds=Thresholds(),
+            box=_box(self.plan),
+            others=others_in(graph),
+            trace=tuple(trace),
+        )
 
 
 def _check_self_contained(explain: onnx.ModelProto, option: str) -> None:
@@ -231,13 +228,14 @@ def _check_classes(graph: Graph) -> None:
         )
 
 
-def _box(plan: Plan) -> dict[str, Any] | None:
+def _box(plan: Plan) -> Box | None:
     """Return the range that ZBox takes the model's input to lie in, None where no such rule reads it."""
     entry = plan.graph.inputs[0]
     for node, row in zip(plan.graph.nodes, plan.rows, strict=True):
         box = box_of(row.rule)
         if box is not None and node.inputs[0] is entry:
-            return {"low": box[0], "high": box[1]}
+            low, high = (tuple(end) if isinstance(end, list) else end for end in box)
+            return Box(low, high)
     return None
 
 
@@ -245,5 +243,9 @@ def _unchanged(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
-def _per_sample(tensor: Any) -> list[int | None]:
-    return list((static_shape(tensor) or ())[1:])
+def _per_sample(tensor: Any) -> tuple[int | None, ...]:
+    return tuple((static_shape(tensor) or ())[1:])
+
+
+def _numbers(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(map(float, values))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -29,12 +27,11 @@ class Health:
     range: np.ndarray
     nonfinite: np.ndarray
 
-    def alarms(self, thresholds: Mapping[str, Any]) -> list[str]:
+    def alarms(self, low: float, high: float) -> list[str]:
         """Return, for each sample, why its explanation is not to be trusted, in one sentence; "" if it is.
 
-        thresholds: those of a bundle's manifest.
+        low, high: between which `abs_sum` can be trusted, as a bundle's manifest tells.
         """
-        low, high = thresholds["abs_sum"]
         return [self._alarm(i, low, high) for i in range(len(self.sum))]
 
     def _alarm(self, i: int, low: float, high: float) -> str:

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lrpc.manifest import Manifest
 from passes.errors import LrpcError
 
 FITS = ("crop", "stretch", "exact")
@@ -58,10 +58,11 @@ class InputSpec:
             raise LrpcError(f"The model's metadata {INPUT_KEY} cannot be read: {error}") from error
 
     @classmethod
-    def from_manifest(cls, manifest: Mapping[str, Any]) -> InputSpec:
-        """Read it from a bundle's manifest."""
-        entry = manifest["input"]
-        return cls(tuple(entry["shape"]), entry["mean"], entry["std"], manifest["classes"])
+    def from_manifest(cls, manifest: Manifest) -> InputSpec:
+        """Take it from a bundle's manifest."""
+        entry, classes = manifest.input, manifest.classes
+        mean, std = (None if values is None else list(values) for values in (entry.mean, entry.std))
+        return cls(tuple(entry.shape), mean, std, None if classes is None else list(classes))  # type: ignore[arg-type]
 
     def to_metadata(self) -> dict[str, str]:
         """Return the entries for a model's metadata."""
@@ -90,7 +91,7 @@ def load_images(paths: Sequence[str | Path], spec: InputSpec, fit: str = "crop")
 
 
 def load_inputs(
-    paths: Sequence[str | Path], manifest: Mapping[str, Any], fit: str = "crop"
+    paths: Sequence[str | Path], manifest: Manifest, fit: str = "crop"
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Load pictures as a bundle's explain.onnx takes them; parameters and errors are those of `load_images`.
 
@@ -98,7 +99,7 @@ def load_inputs(
     uint8 (n, h, w, 3); and for each sample a picture to show.
     """
     spec = InputSpec.from_manifest(manifest)
-    if not manifest.get("picture"):
+    if manifest.picture is None:
         return load_images(paths, spec, fit)
     if arrays := [str(path) for path in paths if Path(path).suffix == ".npy"]:
         raise LrpcError(

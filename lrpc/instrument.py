@@ -14,6 +14,8 @@ import onnx
 import onnx.shape_inference
 from onnx import TensorProto, helper, numpy_helper
 
+from lrpc.manifest import Where
+
 OUTPUT = "trace"
 COLUMNS = ("range", "sum", "abs_sum", "handed", "denominator", "nonfinite")
 """Of the relevance arriving at a layer: max - min, sum, sum of |R|.  handed: sum of |R| over all that the layer
@@ -21,10 +23,10 @@ gives its inputs.  denominator: the smallest |divisor| behind a quotient that is
 nonfinite: how many arriving values are NaN or infinite."""
 
 
-def instrument(explain: onnx.ModelProto, where: Sequence[dict[str, Any]]) -> onnx.ModelProto:
+def instrument(explain: onnx.ModelProto, where: Sequence[Where]) -> onnx.ModelProto:
     """Return explain.onnx with the further output `trace`, float32 (n, layers, 6), in the order of `where`.
 
-    where: the manifest's "trace", from the output down. The model is changed in place.
+    where: the manifest's `trace`, from the output down. The model is changed in place.
     """
     writer = _Writer(explain.graph)
     rows = [writer.row(f"lrpc/trace/{index}", entry) for index, entry in enumerate(where)]
@@ -53,21 +55,21 @@ class _Writer:
         for name, value in constants.items():
             graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"lrpc/trace/{name}"))
 
-    def row(self, name: str, entry: dict[str, Any]) -> str:
+    def row(self, name: str, entry: Where) -> str:
         """Add the six numbers of one layer, (n, 1, 6)."""
-        flat = self._op("Flatten", [self._product(entry["arriving"], f"{name}/arriving")], f"{name}/flat", axis=1)
+        flat = self._op("Flatten", [self._product(entry.arriving, f"{name}/arriving")], f"{name}/flat", axis=1)
         size = self._op("Abs", [flat], f"{name}/size")
         top, bottom = (self._reduce(f"Reduce{end}", flat, f"{name}/{end}") for end in ("Max", "Min"))
         handed = [
             self._magnitude(self._product(tensors, f"{name}/handed{i}/product"), f"{name}/handed{i}")
-            for i, tensors in enumerate(entry["handed"])
+            for i, tensors in enumerate(entry.handed)
         ]
         cells = [
             self._op("Sub", [top, bottom], f"{name}/range"),
             self._reduce("ReduceSum", flat, f"{name}/sum"),
             self._reduce("ReduceSum", size, f"{name}/abs_sum"),
             self._op("Sum", handed, f"{name}/handed"),
-            self._smallest(entry["divisions"], size, name),
+            self._smallest(entry.divisions, size, name),
             self._nonfinite(flat, name),
         ]
         joined = self._op("Concat", cells, f"{name}/cells", axis=1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -26,6 +26,12 @@ class Other:
     type: str
     shape: tuple[int | None, ...]
 
+    def __post_init__(self) -> None:
+        if not hasattr(np, self.type) or np.dtype(self.type).kind not in "biuf":
+            raise ValueError(f"`type` must be a numpy type of numbers, not {self.type[:20]!r}")
+        if any(size is not None and not 0 <= size < 2**31 for size in self.shape):
+            raise ValueError("`shape` must have sizes of at least 0")
+
     @property
     def batched(self) -> bool:
         """Whether it has a row for each sample: its first axis has no fixed size. Else it is given whole."""
@@ -43,15 +49,6 @@ class Other:
         """Whether an array of this shape goes with a batch of `count` samples."""
         wanted = (count, *self.shape[1:]) if self.batched else self.shape
         return len(shape) == len(wanted) and all(w in (None, n) for w, n in zip(wanted, shape, strict=True))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry of the manifest."""
-        return asdict(self)
-
-
-def others_of(manifest: Mapping[str, Any]) -> tuple[Other, ...]:
-    """Read them from a bundle's manifest; bundles of one input, and older ones, tell of none."""
-    return tuple(Other(entry["name"], entry["type"], tuple(entry["shape"])) for entry in manifest.get("others", ()))
 
 
 def checked_others(given: Mapping[str, Any], wanted: Sequence[Other], count: int) -> Arrays:

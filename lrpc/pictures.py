@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import onnx
 
 from lrpc.entries import input_spec
-from lrpc.lower.graphs import RELEVANCE, Where
+from lrpc.lower.graphs import RELEVANCE
 from lrpc.lower.heatmap import HEATMAP, heatmap_out
 from lrpc.lower.picture import IMAGE, picture_in
+from lrpc.manifest import Manifest, Picture, Where
 from passes.errors import LrpcError
 from passes.graph import Graph, static_shape
 
@@ -41,26 +41,22 @@ class Pictures:
             _normalisation(graph)
         _check_names(graph, {name for name, used in ((IMAGE, self.preprocess), (HEATMAP, self.heatmap)) if used})
 
-    def write(self, explain: onnx.ModelProto, graph: Graph, where: list[Where]) -> dict[str, Any]:
-        """Change explain.onnx in place; return the entries of its manifest that tell of it.
-
-        where: the manifest's "trace".
-        """
-        told: dict[str, Any] = {"picture": None, "heatmap": None}
+    def write(self, explain: onnx.ModelProto, graph: Graph, manifest: Manifest) -> Manifest:
+        """Change explain.onnx in place, and return a manifest that tells of it."""
         entry = graph.inputs[0]
         size = [int(side) for side in entry.shape[2:]]
         if self.heatmap:
             from lrpc.heatmap import colour_table
 
             heatmap_out(explain, RELEVANCE, colour_table())
-            told["heatmap"] = {"name": HEATMAP, "type": "uint8", "shape": [*size, 3]}
+            manifest = replace(manifest, heatmap=Picture(HEATMAP, (*size, 3)))
         if self.preprocess:
             mean, std = _normalisation(graph)
             inside = picture_in(explain, mean, std, self.preprocess == "any")
             sides = [None, None] if self.preprocess == "any" else size
-            told["picture"] = {"name": IMAGE, "type": "uint8", "shape": [*sides, 3]}
-            told["trace"] = _renamed(where, entry.name, inside)
-        return told
+            trace = tuple(_renamed(where, entry.name, inside) for where in manifest.trace or ())
+            manifest = replace(manifest, picture=Picture(IMAGE, (*sides, 3)), trace=trace)
+        return manifest
 
 
 def _normalisation(graph: Graph) -> tuple[list[float], list[float]]:
@@ -82,10 +78,11 @@ def _check_names(graph: Graph, wanted: set[str]) -> None:
         )
 
 
-def _renamed(where: list[Where], old: str, new: str) -> list[Where]:
+def _renamed(where: Where, old: str, new: str) -> Where:
     """Rename a tensor in the names that a trace goes by; a layer of that name keeps it."""
 
-    def walk(entry: Any) -> Any:
-        return [walk(part) for part in entry] if isinstance(entry, list) else new if entry == old else entry
+    def told(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(new if name == old else name for name in names)
 
-    return [{**{key: walk(value) for key, value in entry.items()}, "layer": entry["layer"]} for entry in where]
+    divisions = tuple((told((d,))[0], told((s,))[0]) for d, s in where.divisions)
+    return replace(where, arriving=told(where.arriving), handed=tuple(map(told, where.handed)), divisions=divisions)

@@ -16,7 +16,7 @@ def is_seed(target: Target) -> bool:
     return isinstance(target, np.ndarray) and bool(np.issubdtype(target.dtype, np.floating))
 
 
-def checked(target: Target, count: int, output: Sequence[int]) -> np.ndarray:
+def checked(target: Target, count: int, output: Sequence[int | None]) -> np.ndarray:
     """Return a target as one array over the batch: int64 (n,) with -1 for the top class, or a float32 seed.
 
     count: n.  output: the shape of the model's output, per sample.
@@ -29,9 +29,10 @@ def checked(target: Target, count: int, output: Sequence[int]) -> np.ndarray:
     targets = np.asarray(target)
     if not np.issubdtype(targets.dtype, np.integer) or targets.shape not in ((), (count,)):
         raise LrpcError(f"A target is one class or {count} of them (integers), or a float seed.")
-    outside = targets[(targets < 0) | (targets >= output[0])]
+    classes = output[0] if output and output[0] is not None else 0
+    outside = targets[(targets < 0) | (targets >= classes)]
     if outside.size:
-        raise LrpcError(f"Class {outside.flat[0]} is out of range: the model has classes 0 to {output[0] - 1}.")
+        raise LrpcError(f"Class {outside.flat[0]} is out of range: the model has classes 0 to {classes - 1}.")
     return np.broadcast_to(targets.astype(np.int64), (count,)).copy()
 
 
@@ -41,7 +42,7 @@ def one_hot(targets: np.ndarray, output: np.ndarray) -> np.ndarray:
     return np.eye(output.shape[1], dtype=np.float32)[chosen]
 
 
-def _checked_seed(seed: np.ndarray, expected: tuple[int, ...]) -> np.ndarray:
-    if seed.shape != expected:
+def _checked_seed(seed: np.ndarray, expected: tuple[int | None, ...]) -> np.ndarray:
+    if seed.ndim != len(expected) or any(d not in (None, n) for d, n in zip(expected, seed.shape, strict=True)):
         raise LrpcError(f"The seed has shape {seed.shape}; the model's output has {expected}.")
     return seed

@@ -11,11 +11,14 @@ from typing import Any
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from passes.errors import LrpcError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _QUIET, _DEFAULT = 4, 2
+_FAILURES = (state.Fail, state.InvalidArgument, state.RuntimeException, state.NotImplemented, state.EPFail)
+"""What ONNX Runtime raises when a graph runs."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +88,37 @@ def open_session(
     place = {} if folder is None else {"session.model_external_initializers_file_folder_path": str(folder)}
     if run.in_turn:
         place["session.force_spinning_stop"] = "1"
+    name = model.name if isinstance(model, Path) else "the graph"
     if wanted == CPU:
-        return _session(model, [CPU], settings, place)
+        try:
+            return _session(model, [CPU], settings, place)
+        except Exception as error:
+            raise LrpcError(f"ONNX Runtime cannot open {name}: {_shortened(error)}") from error
     check_provider(wanted)
     options = [(wanted, run.for_cuda() if wanted == CUDA else {})]
     try:
         return _session(model, options, settings, place | {"session.disable_cpu_ep_fallback": "1"})
     except Exception as error:
-        name = model.name if isinstance(model, Path) else "the graph"
         raise LrpcError(
             f"{name} cannot run on {wanted} alone; these nodes would run elsewhere: "
             f"{', '.join(_elsewhere(model, options, wanted, place)) or error}",
             hint="Run it with --provider cpu, or compile it with rules that this provider supports.",
         ) from error
+
+
+def _shortened(error: Exception) -> str:
+    """Return the first 300 characters of what ONNX Runtime says, in one line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:300] + " ..."
+
+
+@contextmanager
+def told_by_runtime(what: str) -> Iterator[None]:
+    """Tell what ONNX Runtime raises while a graph runs as one LrpcError. what: the graph's name in it."""
+    try:
+        yield
+    except _FAILURES as error:
+        raise LrpcError(f"ONNX Runtime cannot run {what}: {_shortened(error)}") from error
 
 
 def check_provider(wanted: str) -> None:

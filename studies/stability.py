@@ -209,7 +209,7 @@ def _torchvision(folder: Path) -> list[Row]:
         for name, trace in traces.items():
             health = trace.health
             worst = int(np.nan_to_num(health.abs_sum, nan=np.inf).argmax())
-            alarms = sum(map(bool, health.alarms({"abs_sum": [0.01, 10.0]})))
+            alarms = sum(map(bool, health.alarms(0.01, 10.0)))
             numbers = (health.sum[worst], health.abs_sum[worst], health.range[worst])
             rows.append((model, name, *(f"{number:.2e}" for number in numbers), f"{alarms} of {len(x)}"))
         if model == "resnet50":

@@ -72,7 +72,7 @@ def explained(proto: onnx.ModelProto, feeds: list[np.ndarray], results: list[np.
     onnx.save(proto, path)
     bundle = lrpc.compile(path, output=output).save(folder / "model.lrp", seed_input=True)
     explainer = lrpc.Explainer(bundle)
-    x, expected = _expected(proto, feeds, results, output, explainer.manifest["input"]["name"])
+    x, expected = _expected(proto, feeds, results, output, explainer.manifest.input.name)
     seed = np.random.default_rng(1).standard_normal(expected.shape).astype(np.float32)
     result = explainer(x, seed)
     if result.output.shape != expected.shape or not np.allclose(

@@ -26,6 +26,8 @@ ENTRIES = (
     Entry(rules.epsilon(), (Kind.CONVOLUTION, Kind.DENSE)),
     Entry(rules.WinnerTakeAll(), (Kind.MAX_POOL,)),
     Entry(rules.Gradient(), (Kind.STRUCTURE,)),
+    Entry(rules.Uniform(), (Kind.GATE, Kind.PRODUCT)),
+    Entry(rules.Pass(), (Kind.LAYER_NORM,)),
 )
 """What a layer gets whose rule is left to the composite."""
 
@@ -119,8 +121,9 @@ class _Net:
         self.size = self.pick([0, 5, 5, 6])
         self.channels = self.pick([2, 3])
         self.shape = [self.channels] + [self.size] * 2 * bool(self.size)
+        block = self.pick([self.chained, self.block])
         for _ in range(blocks):
-            self.block()
+            block()
         if self.size:
             self.pool_away()
         self.layer(2)
@@ -130,6 +133,11 @@ class _Net:
         if self.size:
             steps += [self.pooled, self.joined, self.normalised, self.padded]
         self.pick(steps)()
+
+    def chained(self) -> None:
+        """A layer and a Relu: where these follow one another, products are handed down and quotients cancel."""
+        self.layer(self.pick([2, 4]))
+        self.add("Relu", [self.x])
 
     def activated(self) -> None:
         """A layer and its activation; in one case of five something else reads the pre-activation too."""

@@ -105,7 +105,7 @@ class Drawer:
     """Draws a rule for each layer of one plan.
 
     Half of the plans draw all anew at each layer. The others are of one piece, as composites are: one stabilizer, two
-    rules for layers with a weight, activations that pass: so that what neighbours do together happens often.
+    rules at most for layers with a weight, activations that pass: so that what neighbours do together happens often.
     """
 
     pick: Pick
@@ -113,7 +113,7 @@ class Drawer:
     def __post_init__(self) -> None:
         self.uniform = self.pick([True, False])
         self.fixed = stabilizer(self.pick) if self.uniform else None
-        self.linear = [self.pick(LINEAR) for _ in range(2)] if self.uniform else LINEAR
+        self.linear = [self.pick(LINEAR) for _ in range(self.pick([1, 2]))] if self.uniform else LINEAR
 
     def rule_for(self, node: gs.Node) -> Behaviour:
         """Any rule that fits a node."""

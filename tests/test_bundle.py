@@ -26,10 +26,10 @@ def bundle(compiled, tmp_path):
 
 def test_a_bundle_holds_the_five_files_and_their_checksums(bundle):
     assert {file.name for file in bundle.iterdir()} == FILES
-    files = load_manifest(bundle)["files"]
+    files = load_manifest(bundle).files
     assert set(files) == FILES - {"manifest.json"}
     for name, fingerprint in files.items():
-        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == fingerprint["sha256"]
+        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == fingerprint.sha256
 
 
 @pytest.mark.parametrize("name", ["forward", "relevance", "explain"])
@@ -114,7 +114,7 @@ def _newer(bundle):
 
 DAMAGE = {
     "no manifest": (lambda b: (b / "manifest.json").unlink(), "is not a bundle"),
-    "bad manifest": (lambda b: (b / "manifest.json").write_text("{"), "is not a bundle"),
+    "bad manifest": (lambda b: (b / "manifest.json").write_text("{"), "is no JSON that lrpc wrote"),
     "graph missing": (lambda b: (b / "relevance.onnx").unlink(), "relevance.onnx is missing"),
     "weights cut": (_truncate, "weights.bin is missing or has the wrong size"),
     "newer format": (_newer, "bundle format 99"),

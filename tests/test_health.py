@@ -7,8 +7,8 @@ import pytest
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.compiler import THRESHOLDS
 from lrpc.health import Health, HealthWarning, health
+from lrpc.manifest import Thresholds
 from tests.graphs import picture, small_resnet
 
 
@@ -32,7 +32,7 @@ CASES = {
 
 @pytest.mark.parametrize(("values", "word"), CASES.values(), ids=CASES)
 def test_an_alarm_is_one_sentence_with_a_remedy(values, word):
-    (alarm,) = of(**values).alarms(THRESHOLDS)
+    (alarm,) = of(**values).alarms(*Thresholds().abs_sum)
     assert word in alarm
     assert bool(word) == bool(alarm)
     if alarm:
@@ -59,7 +59,7 @@ def test_the_cancelling_case_is_caught():
     relevance = np.array([[5e4 + 1.03, -5e4]])
     found = health(relevance, np.ones((1, 1)))
     assert found.sum[0] == pytest.approx(1.03)
-    assert "explodes" in found.alarms(THRESHOLDS)[0]
+    assert "explodes" in found.alarms(*Thresholds().abs_sum)[0]
 
 
 @pytest.mark.parametrize(

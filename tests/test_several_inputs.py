@@ -99,9 +99,9 @@ def test_nothing_is_emitted_for_the_others(net, entry):
         relevance, taps = relevance_graph(plan, target=target)
         assert [value.name for value in relevance.graph.input] == [*taps, "seed"]
         explain, where = explain_graph(plan, target=target)
-        traced = {name for entry in where for names in (entry["arriving"], *entry["handed"], *entry["divisions"])
+        traced = {name for entry in where for names in (entry.arriving, *entry.handed, *entry.divisions)
                   for name in names}  # fmt: skip
-        assert {entry["layer"] for entry in where} == plan.reached
+        assert {entry.layer for entry in where} == plan.reached
         for proto, kept in ((relevance, set()), (explain, traced)):
             read = {name for each in proto.graph.node for name in each.input} | {v.name for v in proto.graph.output}
             dead = [each.name for each in proto.graph.node if not read & set(each.output) | kept & set(each.output)]
@@ -164,17 +164,17 @@ def test_the_forward_pass_runs_in_float16_with_them(tmp_path):
     assert relative_error(half.relevance, exact.relevance) < 5e-2
 
 
-def test_the_manifest_tells_of_them_and_is_as_before_without(tmp_path):
+def test_the_manifest_tells_of_them_and_of_none_without(tmp_path):
     proto = NETS["the other multiplies all samples"].proto()
     explainer = lrpc.Explainer(lrpc.compile(proto, input="x").save(tmp_path / "a.lrp"))
-    assert explainer.manifest["input"]["name"] == "x"
-    assert explainer.manifest["others"] == [{"name": "z", "type": "float32", "shape": [1, 6]}]
+    assert explainer.manifest.input.name == "x"
+    assert explainer.manifest.others == (Other("z", "float32", (1, 6)),)
     assert explainer.others == (Other("z", "float32", (1, 6)),)
     names = {file: [v.name for v in onnx.load(tmp_path / "a.lrp" / file).graph.input]
              for file in ("forward.onnx", "explain.onnx")}  # fmt: skip
     assert names == {"forward.onnx": ["x", "z"], "explain.onnx": ["x", "z", "target"]}
     alone = lrpc.compile(small_resnet()).save(tmp_path / "b.lrp")
-    assert "others" not in json.loads((alone / "manifest.json").read_text())
+    assert json.loads((alone / "manifest.json").read_text())["others"] == []
     assert lrpc.Explainer(alone).others == ()
 
 

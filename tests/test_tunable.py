@@ -29,7 +29,7 @@ def test_every_rule_has_its_inputs(explainer):
     assert explainer.tunables == {
         "z_box.epsilon": 1e-6, "gamma.epsilon": 1e-6, "gamma.gamma": 0.25, "norm.epsilon": 1e-6, "epsilon.epsilon": 1e-6,
     }  # fmt: skip
-    layers = {entry["name"]: entry["layers"] for entry in explainer.manifest["tunables"]}
+    layers = {entry.name: entry.layers for entry in explainer.manifest.tunables}
     assert layers["gamma.gamma"] == 3
 
 

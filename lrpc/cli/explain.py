@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def explain_command(
 
     providers = [{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]]
     explainer = Explainer(bundle, providers, max_batch=max_batch, tf32=tf32)
-    classes = explainer.manifest["classes"]
+    classes = explainer.manifest.classes
     chosen, tunables = class_number(target, classes), dict(_tunable(text) for text in tune)
     others = _others(explainer, images, fit, feeds)
     failed, done = False, 0
@@ -105,7 +106,7 @@ def _others(explainer: Any, images: tuple[Path, ...], fit: str, feeds: tuple[str
     return load_feeds(feeds, explainer.others, count)
 
 
-def class_number(text: str | None, classes: list[str] | None) -> int | None:
+def class_number(text: str | None, classes: Sequence[str] | None) -> int | None:
     """Read a class by number or name; the explainer checks the range."""
     if text is None:
         return None
@@ -125,7 +126,7 @@ def _tunable(text: str) -> tuple[str, float]:
         raise click.BadParameter(f"{text!r} is not NAME=NUMBER, as in gamma.gamma=0.5.", param_hint="--tune") from error
 
 
-def _report(path: Path, i: int, result: Any, names: list[str] | None, chosen: int | None) -> dict[str, Any]:
+def _report(path: Path, i: int, result: Any, names: Sequence[str] | None, chosen: int | None) -> dict[str, Any]:
     scores = result.output[i].astype(np.float64)
     exponentials = np.exp(scores - scores.max())
     shares = exponentials / exponentials.sum()
@@ -136,13 +137,16 @@ def _report(path: Path, i: int, result: Any, names: list[str] | None, chosen: in
         "image": str(path),
         "sample": i,
         "class": explained,
-        "name": names[explained] if names else None,
-        "top": [
-            {"class": c, "name": names[c] if names else None, "score": scores[c], "softmax": shares[c]} for c in order
-        ],
+        "name": _named(names, explained),
+        "top": [{"class": c, "name": _named(names, c), "score": scores[c], "softmax": shares[c]} for c in order],
         "health": health,
         "alarm": result.alarms[i],
     }
+
+
+def _named(names: Sequence[str] | None, index: int) -> str | None:
+    """Return a class's name, None where the model tells of none."""
+    return names[index] if names and index < len(names) else None
 
 
 def _print(report: dict[str, Any], as_json: bool) -> None:

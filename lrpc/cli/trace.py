@@ -63,7 +63,7 @@ def trace_command(
     batch, _ = load_inputs([image], manifest, fit)
     others = load_feeds(feeds, tracer.explainer.others, len(batch))
     with working(f"tracing {image.name}"):
-        trace = tracer(batch, class_number(target, manifest["classes"]), others)
+        trace = tracer(batch, class_number(target, manifest.classes), others)
     for sample in range(len(batch)):
         click.echo(trace.to_json(sample)) if as_json else _print(trace, sample)
     if plot is not None:

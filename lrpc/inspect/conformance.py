@@ -13,9 +13,10 @@ import numpy as np
 import onnx
 import onnx.helper
 
-from lrpc.bundle import Manifest, load_manifest
+from lrpc.bundle import load_manifest
 from lrpc.inspect.runtimes import RUNTIMES, Runtime
 from lrpc.inspect.runtimes.job import Answer, run_jobs, write_job
+from lrpc.manifest import Manifest
 from passes.errors import LrpcError
 
 TOLERANCE = 1e-4
@@ -84,7 +85,7 @@ def conformance(
     manifest = load_manifest(path)
     file = path / "explain.onnx" if path.is_dir() else path
     feeds = example_feeds(file, manifest)
-    names = {"output": str(manifest["output"]["name"])}
+    names = {"output": manifest.output.name}
     rows: list[Row] = []
     reference: Answer | None = None
     with tempfile.TemporaryDirectory(prefix="lrpc-") as folder:
@@ -101,7 +102,7 @@ def conformance(
                 if answer.error:
                     raise LrpcError(f"{runtime.title} cannot run {file}: {answer.error}")
             rows.append(_row(runtime, version, answer, reference, names))
-    target = manifest.get("target") or f"-O{manifest.get('optimize', 0)}"
+    target = manifest.target or f"-O{manifest.optimize}"
     return Conformance(str(path), str(target), _SAMPLES, tolerance, rows)
 
 
@@ -119,24 +120,24 @@ def example_feeds(file: Path, manifest: Manifest, samples: int = _SAMPLES) -> di
 
 def _drawn(value: onnx.ValueInfoProto, manifest: Manifest, samples: int, rng: np.random.Generator) -> np.ndarray:
     tensor = value.type.tensor_type
-    model = list(manifest["input"]["shape"])
+    model = [size or 1 for size in manifest.input.shape]
     free = {1: model[-2] if len(model) > 1 else 1, 2: model[-1]}  # a picture of any size gets the model's own
     sizes = [
         dim.dim_value or (samples if axis == 0 else free.get(axis, 1)) for axis, dim in enumerate(tensor.shape.dim)
     ]
     kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     if value.name == "target":
-        classes = np.minimum(np.arange(sizes[0]), manifest["output"]["shape"][-1] - 1)
+        classes = np.minimum(np.arange(sizes[0]), (manifest.output.shape[-1] or 1) - 1)
         return np.where(classes == 0, -1, classes).astype(kind)
-    if value.name == (manifest.get("picture") or {}).get("name"):
+    if manifest.picture is not None and value.name == manifest.picture.name:
         return _picture(sizes, rng)
     if value.name == "seed":
         return rng.standard_normal(sizes).astype(kind)
-    if value.name != manifest["input"]["name"]:
+    if value.name != manifest.input.name:
         return (4 * rng.random(sizes) - 2).astype(kind)
     channel = (-1, *[1] * (len(sizes) - 2))
     low, high = (
-        np.reshape(manifest["input"].get(key) or [end], channel) for key, end in (("low", -2.0), ("high", 2.0))
+        np.reshape(getattr(manifest.input, key) or [end], channel) for key, end in (("low", -2.0), ("high", 2.0))
     )
     drawn: np.ndarray = low + (high - low) * rng.random(sizes)
     return drawn.astype(kind)

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lrpc.algebra import Behaviour
-from lrpc.compiler import THRESHOLDS, Compiled
+from lrpc.compiler import Compiled
 from lrpc.composite import Composite, Entry
 from lrpc.inspect.trace import Trace, Tracer
+from lrpc.manifest import Thresholds
 from lrpc.plan import Plan, Row
 from lrpc.remedies import healthy_rules, remedies
 from lrpc.runtime import Target
@@ -80,7 +81,7 @@ def diagnose(
     report: called with a line for each round.  others: the inputs beside the first, as for `Explainer`.
     """
     before = Tracer(Compiled(plan))(x, target, others)
-    if not any(before.health.alarms(THRESHOLDS)):
+    if not any(before.health.alarms(*Thresholds().abs_sum)):
         return Diagnosis(plan, before, before, (), None, True, 1)
     chosen: Target = before.output.argmax(axis=1) if target is None else target
     ward = _Ward(plan, x, chosen, report or (lambda line: None), others)

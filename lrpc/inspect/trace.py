@@ -7,17 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
+from lrpc.agreement import check_tensors
 from lrpc.health import Health
 from lrpc.instrument import COLUMNS, OUTPUT, expose, instrument
 from lrpc.others import checked_others, part_of, values_a_sample
 from lrpc.runtime import Explainer, Target
-from lrpc.session import open_session
+from lrpc.session import open_session, told_by_runtime
 from passes.errors import LrpcError
 
 if TYPE_CHECKING:
@@ -93,14 +94,14 @@ class Tracer:
     ) -> None:
         self.explainer = Explainer(source, providers)
         manifest = self.explainer.manifest
-        if "trace" not in manifest:
+        if manifest.trace is None:
             raise LrpcError(
                 f"{self.explainer.path} does not tell where its relevance is: an older lrpc wrote it.",
                 hint="Compile the model again: `lrpc compile MODEL.onnx --force`.",
             )
-        self._where: list[dict[str, Any]] = manifest["trace"]
-        self._plan = {row["layer"]: (index, row) for index, row in enumerate(manifest["plan"])}
-        arriving = {entry["layer"]: entry["arriving"] for entry in self._where}
+        self._where = manifest.trace
+        self._plan = {row.layer: (index, row) for index, row in enumerate(manifest.plan)}
+        arriving = {entry.layer: entry.arriving for entry in self._where}
         if unknown := [layer for layer in layers if layer not in arriving]:
             raise LrpcError(
                 f"{self.explainer.path} has no layer {', '.join(unknown)}.", hint="`lrpc trace` lists its layers."
@@ -119,7 +120,7 @@ class Tracer:
             for p in (slice(i, i + size) for i in range(0, len(x), size))
         ]
         output, relevance, health, table, *tensors = (np.concatenate(column) for column in zip(*parts, strict=True))
-        low, high = manifest["thresholds"]["abs_sum"]
+        low, high = manifest.thresholds.abs_sum
         at_input = Health(*health.T)
         rows = [list(self._rows(cells)) for cells in table]
         ends = zip(rows, map(float, at_input.abs_sum), strict=True)
@@ -129,8 +130,9 @@ class Tracer:
     def _run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Return output, relevance, health, trace and the hidden relevance of a part of the batch."""
         wanted = [name for name in self._parts() if name not in feeds]
-        names = [self.explainer.manifest["output"]["name"], "relevance", "health", OUTPUT]
-        fetched = self._session.run([*names, *wanted], feeds)
+        names = [self.explainer.manifest.output.name, "relevance", "health", OUTPUT]
+        with told_by_runtime(str(self.explainer.path)):
+            fetched = self._session.run([*names, *wanted], feeds)
         tensors = feeds | dict(zip(wanted, fetched[len(names) :], strict=True))
         hidden = [reduce(np.multiply, [tensors[part] for part in parts]) for parts in self._hidden.values()]
         return [*fetched[: len(names)], *hidden]
@@ -143,6 +145,9 @@ class Tracer:
         """Return the trace variant of explain.onnx; its large weights stay in the bundle's weights.bin."""
         path = self.explainer.path
         proto = onnx.load(path if path.is_file() else path / "explain.onnx", load_external_data=False)
+        nodes, graph = proto.graph.node, proto.graph
+        known = {name for node in nodes for name in (*node.input, *node.output)} | {v.name for v in graph.input}
+        check_tensors((name for where in self._where for name in where.tensors), known, str(path))
         return expose(instrument(proto, self._where), self._parts())
 
     @cached_property
@@ -155,10 +160,10 @@ class Tracer:
     def _rows(self, cells: np.ndarray) -> Iterator[Row]:
         for entry, values in zip(self._where, cells, strict=True):
             cell = dict(zip(COLUMNS, map(float, values), strict=True))
-            index, row = self._plan[entry["layer"]]
+            index, row = self._plan[entry.layer]
             arriving, handed = cell["abs_sum"], cell["handed"]
             yield Row(
-                index, row["layer"], row["kind"], row["rule"], cell["range"], cell["sum"], arriving,
+                index, row.layer, row.kind, row.rule, cell["range"], cell["sum"], arriving,
                 handed / arriving if arriving else 0.0,
                 cell["denominator"] if np.isfinite(cell["denominator"]) else None, handed, int(cell["nonfinite"]),
             )  # fmt: skip

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -15,18 +14,13 @@ from lrpc.lower.health import emit_health
 from lrpc.lower.propagate import Passage, propagate
 from lrpc.lower.target import emit_seed
 from lrpc.lower.tunable import group_names
+from lrpc.manifest import Where
 from lrpc.plan import Plan
 from lrpc.simplify import simplify
 from lrpc.targets import Target
 from passes.graph import Graph, tidy
 from passes.upgrade import OPSET
 from passes.write import to_proto, weights_of
-
-Where = dict[str, Any]
-"""The names of a layer's tensors in a graph: {"layer", "arriving", "handed": [..], "divisions": [[divisor, s], ..]}.
-
-Relevance is the product of the tensors in a list.
-"""
 
 SEED, TARGET, RELEVANCE, HEALTH = "seed", "target", "relevance", "health"
 
@@ -101,12 +95,12 @@ def explain_graph(
 
 
 def _where(layer: str, passage: Passage) -> Where:
-    return {
-        "layer": layer,
-        "arriving": passage.arriving.names,
-        "handed": [relevance.names for relevance in passage.handed],
-        "divisions": [[stabilized.name, s.name] for stabilized, s in passage.divisions],
-    }
+    return Where(
+        layer,
+        arriving=passage.arriving.names,
+        handed=tuple(relevance.names for relevance in passage.handed),
+        divisions=tuple((stabilized.name, s.name) for stabilized, s in passage.divisions),
+    )
 
 
 def _leave_out(body: gs.Graph, plan: Plan, where: Sequence[Where] = ()) -> None:
@@ -114,18 +108,10 @@ def _leave_out(body: gs.Graph, plan: Plan, where: Sequence[Where] = ()) -> None:
     if len(plan.graph.inputs) == 1:
         return
     tensors, outputs = body.tensors(), body.outputs
-    traced = {name for entry in where for name in _names([entry["arriving"], entry["handed"], entry["divisions"]])}
+    traced = {name for entry in where for name in entry.tensors}
     body.outputs = [*outputs, *(tensors[name] for name in sorted(traced))]
     tidy(Graph(body))
     body.outputs = outputs
-
-
-def _names(entry: list[Any] | str) -> Iterator[str]:
-    if isinstance(entry, str):
-        yield entry
-        return
-    for part in entry:
-        yield from _names(part)
 
 
 def _named(emit: Emitter, tensor: gs.Tensor, name: str, shape: list[int | str]) -> gs.Variable:

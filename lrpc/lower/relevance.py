@@ -26,9 +26,9 @@ class Relevance:
         return self.cotangent if self.factor is None else emit.op("Mul", [self.factor, self.cotangent], name)
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
         """The names of the tensors whose product it is."""
-        return [tensor.name for tensor in (self.cotangent, self.factor) if tensor is not None]
+        return tuple(tensor.name for tensor in (self.cotangent, self.factor) if tensor is not None)
 
 
 def plain(tensors: Sequence[gs.Tensor]) -> list[Relevance]:

@@ -6,26 +6,10 @@ other parameters, is RULE:1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from lrpc.algebra import Boost, Rule
+from lrpc.manifest import Tunable
 from lrpc.plan import Plan, Row
 from passes.graph import claim
-
-
-@dataclass(frozen=True)
-class Tunable:
-    """name: of the graph input.  rule: whose parameter it is.  default: its value.  layers: how many have the rule."""
-
-    name: str
-    rule: str
-    default: float
-    layers: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry of the manifest."""
-        return {"name": self.name, "rule": self.rule, "default": self.default, "layers": self.layers}
 
 
 def group_names(plan: Plan) -> dict[str, str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import onnx
 
-from lrpc.bundle import Manifest, load_manifest
+from lrpc.bundle import load_manifest
 from lrpc.files import beside, check_free, replace
+from lrpc.manifest import Manifest
 from lrpc.package.triton_config import KINDS, Tensor, config_text, has_free_batch, signature
 from passes.errors import LrpcError
 
@@ -41,7 +42,7 @@ def package_triton(
     inputs, outputs = signature(onnx.load(graph, load_external_data=False))
     most = _max_batch([*inputs, *outputs], max_batch, source)
     classes = _labels(manifest, outputs)
-    labels = (manifest["output"]["name"], _LABELS) if classes else None
+    labels = (manifest.output.name, _LABELS) if classes else None
     repository.mkdir(parents=True, exist_ok=True)
     with beside(place) as draft:
         (draft / _CONFIG).write_text(config_text(name, inputs, outputs, most, provider, labels), encoding="utf-8")
@@ -77,8 +78,8 @@ def _max_batch(tensors: list[Tensor], wanted: int | None, source: Path) -> int:
 
 def _labels(manifest: Manifest, outputs: list[Tensor]) -> list[str]:
     """Return the class names, a line each, where the output has a value for each of them."""
-    names: list[str] = [" ".join(name.split()) for name in manifest["classes"] or ()]
-    scores = [tensor for tensor in outputs if tensor.name == manifest["output"]["name"]]
+    names: list[str] = [" ".join(name.split()) for name in manifest.classes or ()]
+    scores = [tensor for tensor in outputs if tensor.name == manifest.output.name]
     return names if scores and scores[0].shape[-1:] == (len(names),) else []
 
 

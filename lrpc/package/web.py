@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import onnxruntime as ort
 import lrpc
 from lrpc.bundle import load_manifest
 from lrpc.files import beside, check_free, replace
+from lrpc.manifest import Manifest
 from passes.errors import LrpcError
 
 RUNTIME_VERSION = "1.30.0"
@@ -65,23 +66,24 @@ def package_web(
     return folder
 
 
-def _description(manifest: Mapping[str, Any], title: str) -> dict[str, Any]:
+def _description(manifest: Manifest, title: str) -> dict[str, Any]:
     """Return what the page knows of its model."""
-    height, width, _ = manifest["heatmap"]["shape"]
+    assert manifest.heatmap is not None
+    height, width, _ = manifest.heatmap.shape
     return {
         "title": title,
         "lrpc": lrpc.__version__,
         "file": _MODEL,
-        "output": manifest["output"]["name"],
-        "count": manifest["output"]["shape"][0],
-        "classes": manifest["classes"],
+        "output": manifest.output.name,
+        "count": manifest.output.shape[0],
+        "classes": manifest.classes,
         "height": height,
         "width": width,
-        "thresholds": manifest["thresholds"],
+        "thresholds": asdict(manifest.thresholds),
     }
 
 
-def _checked(file: Path) -> dict[str, Any]:
+def _checked(file: Path) -> Manifest:
     """Return a file's manifest; LrpcError tells all that a page would miss of it."""
     wanted = "lrpc compile MODEL.onnx --single-file --preprocess --heatmap --target portable"
     hint = f"Compile it so: `{wanted}`."
@@ -91,17 +93,16 @@ def _checked(file: Path) -> dict[str, Any]:
         manifest = load_manifest(file)
     except LrpcError as error:
         raise LrpcError(error.headline, hint=hint) from error
-    missing = [
-        f"--{option}" for option, key in (("preprocess", "picture"), ("heatmap", "heatmap")) if not manifest.get(key)
-    ]
-    if manifest.get("target") != "portable":
+    told = {"--preprocess": manifest.picture, "--heatmap": manifest.heatmap}
+    missing = [option for option, picture in told.items() if picture is None]
+    if manifest.target != "portable":
         missing.append("--target portable")
     if missing:
         raise LrpcError(f"{file} was compiled without {', '.join(missing)}, which a page needs.", hint=hint)
-    if others := manifest.get("others"):
-        names = ", ".join(other["name"] for other in others)
+    if others := manifest.others:
+        names = ", ".join(other.name for other in others)
         raise LrpcError(f"{file} takes the inputs {names} too; a page has a picture only.")
-    if manifest["seed"] != "target":
+    if manifest.seed != "target":
         raise LrpcError(f"{file} was compiled with --seed-input; a page explains classes.", hint=hint)
     return manifest
 

@@ -248,7 +248,7 @@ def test_the_client_gets_what_the_bundle_says(server, tmp_path, name, target):
     assert done.returncode == 0, done.stderr
     path, pixels = folder / f"{name}.explain.onnx", np.asarray(Image.open(STAR).convert("RGB"))[None]
     explainer = lrpc.Explainer(path)
-    result, labels = explainer(pixels, target), explainer.manifest["classes"]
+    result, labels = explainer(pixels, target), explainer.manifest.classes
     order = (-result.output[0]).argsort()[:3]
     assert done.stdout.splitlines()[:3] == [f"class {i}  score {result.output[0, i]:.3f}  {labels[i]}" for i in order]
     assert f"sum of |R| {result.health.abs_sum[0]:.3g}, " in done.stdout

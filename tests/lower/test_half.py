@@ -64,7 +64,7 @@ def test_a_halved_bundle_can_be_traced_and_runs_on_cuda(bundles, pictures):
 def test_every_forward_node_is_float16_and_every_other_float32(bundles):
     proto = onnx.shape_inference.infer_shapes(onnx.load(bundles[True] / "explain.onnx"), strict_mode=True)
     types = {value.name: value.type.tensor_type.elem_type for value in proto.graph.value_info}
-    plan = {row["layer"] for row in lrpc.Explainer(bundles[True]).manifest["plan"]}
+    plan = {row.layer for row in lrpc.Explainer(bundles[True]).manifest.plan}
     forward = [node for node in proto.graph.node if node.name in plan]
     assert len(forward) == len(plan)
     assert {types[node.output[0]] for node in forward} == {TensorProto.FLOAT16}
