@@ -158,7 +158,7 @@ class _Calls(TorchFunctionMode):
 def _file_names(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what files may call a function's layer: exporters differ. args: all but the first."""
     own = name.rstrip("_")
-    sizes = args[0] if args else kwargs.get("output_size")
+    sizes: Any = args[0] if args else kwargs.get("output_size")
     if name == "mean" or (name.startswith("adaptive") and {*np.ravel(sizes)} == {1}):
         return tuple(dict.fromkeys((own, *_WHOLE)))
     if name in _KINDS and "pool" in name:
