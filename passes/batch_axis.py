@@ -77,6 +77,8 @@ def _mixed(node: gs.Node, rows: Mapping[str, int]) -> str:
         return "" if kept else "it reduces the batch to one value"
     if op in _CHECKS and (reason := _CHECKS[op](node, source)):
         return reason
+    if op == "Concat":
+        return _for_each_sample(node, rows)
     return _combined(node, rows) if op in _BY_VALUE else ""
 
 
@@ -130,6 +132,12 @@ def _combined(node: gs.Node, rows: Mapping[str, int]) -> str:
     result = node.outputs[0]
     if not all(_same_rows(tensor, result) for tensor in node.inputs if tensor.name in rows):
         return _moved(node)
+    return _for_each_sample(node, rows)
+
+
+def _for_each_sample(node: gs.Node, rows: Mapping[str, int]) -> str:
+    """Tell whether a constant has a row for each sample, of a batch that has no size."""
+    result = node.outputs[0]
     fixed = (static_shape(_source(node, rows)) or (None,))[0] is not None
     for tensor in () if fixed else node.inputs:
         values = held(tensor)

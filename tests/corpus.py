@@ -109,7 +109,7 @@ def explained_alone(proto: onnx.ModelProto, feeds: list[np.ndarray], results: li
     """Return "" for a model that explains a batch of 3 as it explains each of its samples alone, else what is wrong."""
     path = folder / "model.onnx"
     onnx.save(proto, path)
-    bundle = lrpc.compile(path).save(folder / "model.lrp", seed_input=True)
+    bundle = lrpc.compile(path, output=scores(proto)).save(folder / "model.lrp", seed_input=True)
     try:
         explainer = lrpc.Explainer(bundle)
         shape = explainer.manifest["input"]["shape"]

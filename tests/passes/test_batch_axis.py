@@ -147,6 +147,10 @@ REFUSED = {
         "g (float[n,2] x) => (float[3,n,2] y) <float[3,1,2] w = {1,2,3,4,5,6}> { y = Mul(x, w) }",
         [("y", "Mul", MOVED("y", "(3, n, 2)"))],
     ),
+    "joined with a constant of two samples": (
+        "g (float[n,2] x) => (float[n,4] y) <float[2,2] w = {1,2,3,4}> { y = Concat<axis = 1>(x, w) }",
+        [("y", "Concat", "its constant w has values of its own for each of 2 samples")],
+    ),
     "slopes for each sample": (
         "g (float[n,2] x) => (float[n,2] y) <float[2,2] w = {0.1,0.2,0.3,0.4}> { y = PRelu(x, w) }",
         [("y", "PRelu", "its constant w has values of its own for each of 2 samples")],
