@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from passes.batch_axis import batch_problems
 from passes.errors import Problem
-from passes.graph import Graph, constant, kind, producer, static_shape, subgraph_nodes
+from passes.graph import Graph, held, kind, static_shape, subgraph_nodes
 from passes.spell_attributes import stray_bias
 
 _CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
@@ -33,11 +34,14 @@ def problems(graph: Graph) -> list[Problem]:
 
     Control flow, ops outside the standard, quantised ops and weights, weights that are NaN or infinite,
     BatchNormalization and Dropout in training mode, types other than float32, sizes
-    and windows beyond what can be computed, an output that does not
-    depend on the input.
+    and windows beyond what can be computed, samples that are mixed or do not lie along the first axis, an output that
+    does not depend on the input.
     """
     first = (next(_node_problems(node), None) for node in graph.nodes)
-    return [*(problem for problem in first if problem is not None), *_input_problems(graph), *_output_problems(graph)]
+    found = [problem for problem in first if problem is not None]
+    told = {problem.layer for problem in found}
+    mixed = [problem for problem in batch_problems(graph) if problem.layer not in told]
+    return [*found, *mixed, *_input_problems(graph), *_output_problems(graph)]
 
 
 def _node_problems(node: gs.Node) -> Iterator[Problem]:
@@ -52,7 +56,7 @@ def _node_problems(node: gs.Node) -> Iterator[Problem]:
         yield problem("quantised arithmetic", _QUANTISED_HINT)
     if node.op == "BatchNormalization" and node.attrs.get("training_mode", 0):
         yield problem("in training mode: it normalises by the batch", _TRAINING_HINT)
-    if node.op == "Dropout" and len(node.inputs) > 2 and np.any(_value(node.inputs[2])):
+    if node.op == "Dropout" and len(node.inputs) > 2 and np.any(held(node.inputs[2])):
         yield problem("in training mode: it drops values at random", _TRAINING_HINT)
     if reason := _out_of_range(node):
         yield problem(reason, _RANGE_HINT)
@@ -80,16 +84,8 @@ def _values_a_sample(tensor: gs.Tensor) -> int:
     return math.prod(size for size in (static_shape(tensor) or ())[1:] if size is not None)
 
 
-def _value(tensor: gs.Tensor) -> np.ndarray | None:
-    """Return a constant's array, also where it still is a Constant node."""
-    node = producer(tensor)
-    if kind(node) == "Constant" and "value" in node.attrs:  # type: ignore[union-attr]
-        return np.asarray(node.attrs["value"].values)  # type: ignore[union-attr]
-    return constant(tensor)
-
-
 def _weight_problems(node: gs.Node, tensor: gs.Tensor) -> Iterator[tuple[str, str]]:
-    values = _value(tensor)
+    values = held(tensor)
     if values is None or not isinstance(values, np.ndarray):
         return
     name, dtype = tensor.name, str(values.dtype)

@@ -12,6 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.logger import G_LOGGER
+
+# It prints to stdout, where --json goes; what is wrong with a model is an LrpcError, whatever it logs.
+G_LOGGER.severity = G_LOGGER.CRITICAL + 1
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,15 @@ def kind(node: gs.Node | None) -> str:
 def constant(tensor: gs.Tensor) -> np.ndarray | None:
     """Return the array of a constant tensor, None for one that is computed."""
     return tensor.values if isinstance(tensor, gs.Constant) else None
+
+
+def held(tensor: gs.Tensor) -> np.ndarray | None:
+    """Return a constant's array, also where it still is a Constant node; None for what is computed."""
+    node = producer(tensor)
+    if node is None or kind(node) != "Constant":
+        return constant(tensor)
+    told = next((value for name, value in node.attrs.items() if name.startswith("value")), None)
+    return np.asarray(told.values if isinstance(told, gs.Constant) else told) if told is not None else None
 
 
 def static_shape(tensor: gs.Tensor) -> tuple[int | None, ...] | None:

@@ -1,4 +1,4 @@
-"""Compile every model of onnx's own test suite; a line of JSON each: `python -m tests.corpus files|nodes`.
+"""Compile every model of onnx's own test suite; a line of JSON each: `python -m tests.corpus files|nodes|free`.
 
 A program of its own, so that a crash of native code is one failed test that names its model.
 """
@@ -46,6 +46,19 @@ def nodes() -> Iterator[Case]:
             yield case.name, _frozen(case.model, inputs), list(inputs), list(outputs)
 
 
+def free() -> Iterator[Case]:
+    """Every generated test of a single node, with a batch of any size: the first axis of its input has no size."""
+    for name, proto, feeds, results in nodes():
+        weights = {tensor.name for tensor in proto.graph.initializer}
+        entry = next((value for value in proto.graph.input if value.name not in weights), None)
+        if entry is None or not entry.type.tensor_type.shape.dim:
+            continue
+        entry.type.tensor_type.shape.dim[0].dim_param = "batch"
+        for dim in (dim for value in proto.graph.output for dim in value.type.tensor_type.shape.dim):
+            dim.Clear()
+        yield name, proto, feeds[:1], results
+
+
 def _frozen(proto: onnx.ModelProto, feeds: Sequence[object]) -> onnx.ModelProto:
     """Give every input but the first the value that the test gives it, as a network holds its weights."""
     frozen = onnx.ModelProto()
@@ -71,7 +84,15 @@ def explained(proto: onnx.ModelProto, feeds: list[np.ndarray], results: list[np.
     path = folder / "model.onnx"
     onnx.save(proto, path)
     bundle = lrpc.compile(path, output=output).save(folder / "model.lrp", seed_input=True)
-    explainer = lrpc.Explainer(bundle)
+    try:
+        return _ran(lrpc.Explainer(bundle), proto, feeds, results, output)
+    except lrpc.LrpcError as error:
+        return f"it compiles, and does not run: {error}"
+
+
+def _ran(
+    explainer: lrpc.Explainer, proto: onnx.ModelProto, feeds: list[np.ndarray], results: list[np.ndarray], output: str
+) -> str:
     x, expected = _expected(proto, feeds, results, output, explainer.manifest.input.name)
     seed = np.random.default_rng(1).standard_normal(expected.shape).astype(np.float32)
     result = explainer(x, seed)
@@ -81,6 +102,28 @@ def explained(proto: onnx.ModelProto, feeds: list[np.ndarray], results: list[np.
         return f"the forward output differs: {np.abs(result.output - expected).max() if expected.size else ''}"
     if result.relevance.shape != x.shape or not np.isfinite(result.relevance).all():
         return "relevance is not finite, or not shaped as the input"
+    return ""
+
+
+def explained_alone(proto: onnx.ModelProto, feeds: list[np.ndarray], results: list[np.ndarray], folder: Path) -> str:
+    """Return "" for a model that explains a batch of 3 as it explains each of its samples alone, else what is wrong."""
+    path = folder / "model.onnx"
+    onnx.save(proto, path)
+    bundle = lrpc.compile(path, output=scores(proto)).save(folder / "model.lrp", seed_input=True)
+    try:
+        explainer = lrpc.Explainer(bundle)
+        shape = explainer.manifest["input"]["shape"]
+        batch = np.resize(np.asarray(feeds[0], np.float32), (3, *shape))
+        ones = [one[None] for one in batch]
+        seeds = [np.ones(results[0].shape[1:], np.float32)[None]] * len(ones)
+        together = explainer(batch, np.concatenate(seeds))
+        alone = [explainer(one, seed) for one, seed in zip(ones, seeds, strict=True)]
+    except lrpc.LrpcError as error:
+        return f"it compiles, and does not run: {error}"
+    for name in ("output", "relevance"):
+        whole, parts = getattr(together, name), np.concatenate([getattr(one, name) for one in alone])
+        if whole.shape != parts.shape or not np.allclose(whole, parts, rtol=1e-4, atol=1e-6, equal_nan=True):
+            return f"the {name} of a sample depends on the others of its batch"
     return ""
 
 
@@ -117,12 +160,13 @@ def _expected(
 def main(kind: str) -> None:
     """Print a line for each model: its name, its ops, and what came of it."""
     warnings.simplefilter("ignore")
-    for name, proto, feeds, results in {"files": files, "nodes": nodes}[kind]():
+    cases, check = {"files": (files, explained), "nodes": (nodes, explained), "free": (free, explained_alone)}[kind]
+    for name, proto, feeds, results in cases():
         ops = sorted({node.op_type for node in proto.graph.node})
         print(json.dumps({"begins": name}), flush=True)
         with tempfile.TemporaryDirectory() as folder:
             try:
-                wrong = explained(proto, feeds, results, Path(folder))
+                wrong = check(proto, feeds, results, Path(folder))
                 end, text = ("wrong", wrong) if wrong else ("compiled", "")
             except lrpc.LrpcError as error:
                 end, text = "refused", str(error)

@@ -1,7 +1,6 @@
 """Small torch networks as data: each exercises what the large ones do not.
 
-Every network is deterministic, and its BatchNorm statistics come from real forward passes. A block that
-adds a residual tells its branches, so that the zennit adapter can make the sum a module.
+Every network is deterministic, and its BatchNorm statistics come from real forward passes.
 """
 
 from __future__ import annotations
@@ -33,14 +32,9 @@ class Residual(nn.Module):
         self.body, self.shortcut, self.relu = body, shortcut, nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        first, second = self.lrpc_branches(x)
-        return self.lrpc_after(first + second)
-
-    def lrpc_branches(self, x: torch.Tensor) -> list[torch.Tensor]:
-        return [x if self.shortcut is None else self.shortcut(x), self.body(x)]
-
-    def lrpc_after(self, total: torch.Tensor) -> torch.Tensor:
-        return self.relu(total)
+        identity = x if self.shortcut is None else self.shortcut(x)
+        joined: torch.Tensor = self.relu(identity + self.body(x))
+        return joined
 
 
 def _conv_net(*layers: nn.Module) -> nn.Sequential:

@@ -42,7 +42,7 @@ def test_the_python_of_the_readme_runs(folder, capsys):
 def test_the_commands_of_the_readme_run(folder):
     commands = [line for block in blocks("sh", README) for line in block.splitlines() if line.startswith("lrpc ")]
     local = [c for c in commands if any(name in c for name in ("models/shapes", "shapes.lrp", "shapes.explain.onnx"))]
-    assert len(local) == 11
+    assert len(local) == 12
     for command in local:
         result = CliRunner().invoke(main, shlex.split(command)[1:])
         assert result.exit_code == 0, f"{command}\n{result.output}"

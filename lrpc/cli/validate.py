@@ -52,6 +52,7 @@ def validate_command(
             "--reference zennit needs the PyTorch model: --torch torchvision:NAME or MODULE:FACTORY."
         )
     import lrpc
+    from lrpc.inspect.comparable import check_comparable
     from lrpc.inspect.inputs import validation_input
     from lrpc.inspect.validate import COPIES, validate
     from passes.errors import LrpcError
@@ -62,6 +63,8 @@ def validate_command(
             "zennit knows its own composites only; check --rule and TOML files with --reference oracle."
         )
     plan = lrpc.plan_model(model, **arguments)
+    if reference == "zennit":
+        check_comparable(plan)
     others = _others(plan, feeds)
     x, seed = validation_input(plan, image, target, others)
     if reference == "oracle":
@@ -119,6 +122,8 @@ def _print(result: Any) -> None:
     table(("layer", "kind", "output", "relevance", yardstick, "ratio", ""), rows, right=(2, 3, 4, 5))
     for layer in result.missing:
         click.echo(f"{layer}: {result.reference} reports nothing for this layer")
+    if result.note:
+        click.echo(result.note)
     verdict = "passed" if result.passed else "FAILED"
     click.echo(
         f"{verdict}: {len(result.layers)} layers against {result.reference} in float64, median ratio "

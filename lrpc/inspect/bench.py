@@ -136,7 +136,7 @@ def _result(model: Path, case: Case, setting: Setting, folder: Path, report: Rep
         notes.append("no PyTorch model was given (--torch): no gradient and no zennit to compare with")
     else:
         contestants.append(Gradient(setting.torch))
-        zennit, note = _zennit(case, setting.torch, setting.machine, x.ndim)
+        zennit, note = _zennit(case, setting.torch, setting.machine, x.shape[1:])
         contestants += [zennit] if zennit else []
         notes += [note] if note else []
     compiled = []
@@ -171,12 +171,12 @@ def _compiled(model: Path, case: Case, level: int, path: Path) -> Compilation:
     return Compilation(level, seconds, _size(path), convolution_work(explain))
 
 
-def _zennit(case: Case, torch: Torch, machine: Machine, rank: int) -> tuple[Zennit | None, str]:
+def _zennit(case: Case, torch: Torch, machine: Machine, shape: tuple[int, ...]) -> tuple[Zennit | None, str]:
     """Return zennit as a contestant, or None and why it is none."""
     if not case.zennit or case.rules:
         return None, "zennit knows its own composites only, without rules for single layers: it is left out"
     assert case.composite is not None
-    zennit = Zennit(torch, case.composite.name, case.composite.parameters, rank)
+    zennit = Zennit(torch, case.composite.name, case.composite.parameters, shape)
     try:
         zennit.start(machine)
     except LrpcError as error:

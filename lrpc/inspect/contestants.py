@@ -127,19 +127,19 @@ class Gradient:
 
 @dataclass(frozen=True)
 class Zennit:
-    """zennit's explanation. rank: the number of axes of a batch."""
+    """zennit's explanation. shape: of one sample."""
 
     torch: Torch
     composite: str
     parameters: Mapping[str, Any]
-    rank: int
+    shape: tuple[int, ...]
     name: str = "zennit"
 
     def start(self, machine: Machine) -> Run:
         """Build the model and register the hooks."""
         from lrpc.reference.timed import zennit_pass
 
-        where = (self.rank, machine.provider, machine.threads)
+        where = (self.shape, machine.provider, machine.threads)
         return zennit_pass(self.torch.source, self.torch.weights, self.composite, self.parameters, *where)
 
 

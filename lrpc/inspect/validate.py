@@ -39,6 +39,7 @@ class Reference(Protocol):
     relevance: np.ndarray
     activations: Mapping[str, np.ndarray]
     arriving: Mapping[str, np.ndarray]
+    note: str
 
 
 Run = Callable[[np.ndarray, np.ndarray, str], Reference]
@@ -73,12 +74,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Validation:
-    """The comparison at every layer, and at the input. missing: layers the reference does not report."""
+    """The comparison at every layer, and at the input.
+
+    missing: layers the reference does not report.  note: what was done to the model for the reference, "" if nothing.
+    """
 
     reference: str
     layers: tuple[Comparison, ...]
     input: Comparison
     missing: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def median_ratio(self) -> float:
@@ -103,7 +108,8 @@ class Validation:
         rows = [asdict(c) | {"ratio": c.ratio, "passed": c.within(LAYER_RATIO)} for c in self.layers]
         entry = asdict(self.input) | {"ratio": self.input.ratio, "passed": self.input.within(INPUT_RATIO)}
         summary = {"reference": self.reference, "passed": self.passed, "median_ratio": self.median_ratio}
-        return json.dumps({**summary, "missing": self.missing, "input": entry, "layers": rows}, indent=1)
+        found = {**summary, "missing": self.missing, "note": self.note}
+        return json.dumps({**found, "input": entry, "layers": rows}, indent=1)
 
 
 def validate(
@@ -176,20 +182,28 @@ def _compared(
         distance(ours.relevance, exact.relevance),
         own_distance(rounded.relevance, exact.relevance),
     )
-    return Validation(name, layers, entry, tuple(r.layer for r in rows if r.layer not in exact.arriving))
+    missing = tuple(row.layer for row in rows if row.layer not in exact.arriving)
+    return Validation(name, layers, entry, missing, exact.note)
 
 
 def _median(copies: np.ndarray, expected: np.ndarray) -> float:
-    return median(relative_error(copy, expected[0]) for copy in copies)
+    return median(_each(copies, expected))
 
 
 def _worst(copies: np.ndarray, expected: np.ndarray) -> float:
-    return max(relative_error(copy, expected[0]) for copy in copies)
+    return max(_each(copies, expected))
+
+
+def _each(copies: np.ndarray, expected: np.ndarray) -> list[float]:
+    """Return the error of each copy of one sample, which has one row or, where positions are rows, several in order."""
+    return [relative_error(copy, expected) for copy in np.reshape(copies, (COPIES, -1))]
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
-    """Return |actual - expected| / |expected| in L2; infinite where a value is not finite."""
+    """Return |actual - expected| / |expected| in L2; infinite where a value is not finite, or their sizes differ."""
     wanted = np.asarray(expected, np.float64).ravel()
+    if np.size(actual) != wanted.size:
+        return float("inf")
     difference = np.asarray(actual, np.float64).ravel() - wanted
     scale = float(np.linalg.norm(wanted))
     error = float(np.linalg.norm(difference))

@@ -57,12 +57,14 @@ class ReferenceResult:
     """What a reference computed, by layer name.
 
     activations: each layer's output.  arriving: the relevance arriving at each layer's output.
+    note: what was done to the model so that the reference can explain it, "" where nothing was.
     """
 
     output: np.ndarray
     relevance: np.ndarray
     activations: dict[str, np.ndarray]
     arriving: dict[str, np.ndarray]
+    note: str = ""
 
 
 class Oracle:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,14 +33,20 @@ def gradient_pass(source: str, weights: str, device: str, threads: int) -> Run:
 
 
 def zennit_pass(
-    source: str, weights: str, composite: str, parameters: Mapping[str, Any], rank: int, device: str, threads: int
+    source: str,
+    weights: str,
+    composite: str,
+    parameters: Mapping[str, Any],
+    shape: Sequence[int],
+    device: str,
+    threads: int,
 ) -> Run:
     """Return a run of zennit's explanation of class 0; its hooks are registered once.
 
-    composite, parameters: as in `zennit_relevance`.  rank: the number of axes of a batch.  The others, and errors: as
+    composite, parameters: as in `zennit_relevance`.  shape: of one sample.  The others, and errors: as
     in `gradient_pass`.
     """
-    model, built = prepared_zennit(_loaded(source, weights), composite, torch.float32, rank, **parameters)
+    model, built = prepared_zennit(_loaded(source, weights), composite, torch.float32, shape, **parameters)
     run = _run(model, device, threads)
     built.register(model)
     return run

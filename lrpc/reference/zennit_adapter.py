@@ -1,21 +1,26 @@
 """zennit as a reference: the same composite on the torch model, layer by layer, in any dtype.
 
-What is put right first, on a copy of the module: zennit 0.5.1 folds a BatchNorm without setting its
-eps to 0, so that each still divides by sqrt(1 + eps); here eps moves into the variance beforehand,
-which leaves the function as it is.
+It knows zennit 0.5.1 and 1.0.0. What is put right first, on a copy of the module: 0.5.1 folds a BatchNorm without
+setting its eps to 0, so that each still divides by sqrt(1 + eps); here eps moves into the variance beforehand, which
+leaves the function as it is, for 1.0.0 too. 1.0.0 leaves the `state_dict()` of what it explained altered: the copy's.
+Functions that zennit has a module for become modules (`lrpc.reference.functional`).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
+from lrpc.reference.folds import Fold, folds
+from lrpc.reference.functional import made_of, modular, named_leaves, path_in
 from lrpc.reference.oracle import ReferenceResult
 from lrpc.reference.zennit_tutorial import tutorial_composite
 from lrpc.rules import Bound, Epsilon
@@ -33,7 +38,7 @@ COMPOSITES = (
     "epsilon",
 )
 """The names that lrpc and zennit share, `tutorial`, and `epsilon`: Epsilon for convolutions too."""
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, FrozenBatchNorm2d)
 
 
 def zennit_relevance(
@@ -49,42 +54,75 @@ def zennit_relevance(
 
     composite: one of `COMPOSITES`.  parameters: the composite's own (low, high, gamma, epsilon, ...);
     low and high are numbers or one per channel.  The caller's module is left as it is.
-    Layers are named as lrpc names them: module paths, `:1`, `:2` for repeated calls, and `X.add` for
-    the sum that zennit's canonizer makes of a residual block's `+`.
-    Raises LrpcError where zennit is missing or has no such composite.
+    Layers are named as lrpc names them: module paths, `:1`, `:2` for repeated calls, and `X.add` for a `+` of X that
+    became a Sum module. The result's note says what became one without zennit's canonizers.
+    Raises LrpcError where zennit is missing, has no such composite, or cannot explain the module.
     """
-    model, built = prepared_zennit(module, composite, dtype, x.ndim, **parameters)
+    model, built = prepared_zennit(module, composite, dtype, x.shape[1:], **parameters)
     x_tensor = torch.as_tensor(x).to(dtype).requires_grad_()
     with built.context(model) as modified:
         record = _Recorder(modified)
         output = modified(x_tensor)
         (relevance,) = torch.autograd.grad(output, x_tensor, torch.as_tensor(seed).to(dtype))
         record.remove()
-    return ReferenceResult(output.detach().numpy(), relevance.numpy(), record.activations(), record.arriving())
+    found = output.detach().numpy(), relevance.numpy(), record.activations(), record.arriving()
+    return ReferenceResult(*found, note=made_of(model))
 
 
 def prepared_zennit(
-    module: nn.Module, composite: str, dtype: torch.dtype, rank: int, **parameters: Any
+    module: nn.Module, composite: str, dtype: torch.dtype, shape: Sequence[int], **parameters: Any
 ) -> tuple[nn.Module, Any]:
-    """Return a cured copy of the module and zennit's composite for it. rank: the number of axes of a batch."""
+    """Return a cured copy of the module, and zennit's composite for it. shape: of one sample."""
+    _refuse(composite, parameters)
     model = _prepared(module, dtype)
-    return model, _composite(composite, model, parameters, rank, dtype)
+    example = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    with _running(module, shape):
+        folded = folds(model, example)
+    if composite != "tutorial":  # which has no rule for what would become modules, and counts those of the network
+        with _canonized(model):
+            model = modular(model, example)
+    return model, _composite(composite, model, parameters, folded, len(shape) + 1, dtype)
+
+
+@contextmanager
+def _running(module: nn.Module, shape: Sequence[int]) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise LrpcError(
+            f"{type(module).__name__} cannot run on a batch of shape {(1, *shape)}: {reason}",
+            hint="Is it the PyTorch model that the file was exported from?",
+        ) from error
+
+
+@contextmanager
+def _canonized(model: nn.Module) -> Iterator[None]:
+    """Make the residual sums modules that zennit's own canonizers can make modules, while this lasts."""
+    made = _sums().apply(model)
+    yield
+    for canonizer in made:
+        canonizer.remove()
 
 
 def _prepared(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    model: nn.Module = copy.deepcopy(module).eval().to(dtype)
+    model: nn.Module = copy.deepcopy(module).eval().to(dtype).requires_grad_(False)
     for child in model.modules():
         if isinstance(child, _BATCH_NORMS) and child.running_var is not None:
             child.running_var += child.eps
             child.eps = 0.0
+            if child.weight is None:
+                child.weight = nn.Parameter(torch.ones_like(child.running_var), requires_grad=False)
+                child.bias = nn.Parameter(torch.zeros_like(child.running_var), requires_grad=False)
         if hasattr(child, "inplace"):
             setattr(child, "inplace", False)  # noqa: B010
     return model
 
 
-def _composite(name: str, model: nn.Module, parameters: dict[str, Any], rank: int, dtype: torch.dtype) -> Any:
+def _refuse(name: str, parameters: Mapping[str, Any]) -> None:
+    """Raise LrpcError where zennit is missing, or has no such composite with such parameters."""
     try:
-        from zennit import composites
+        import zennit  # noqa: F401
     except ImportError as error:
         raise LrpcError("zennit is not installed.", hint="Install it with: pip install 'lrpc[torch]'") from error
     if name not in COMPOSITES:
@@ -99,20 +137,36 @@ def _composite(name: str, model: nn.Module, parameters: dict[str, Any], rank: in
         )
     if parameters.get("share_bias"):
         raise LrpcError("zennit shares no bias out among the inputs.", hint="Use --reference oracle.")
-    bounds: dict[str, Any] = {key: _bound(parameters[key], rank, dtype) for key in ("low", "high") if key in parameters}
     if name == "tutorial" and parameters.get("zero_params"):
         raise LrpcError("The tutorial of the issue keeps its biases.", hint="Use --reference oracle.")
+
+
+def _composite(
+    name: str,
+    model: nn.Module,
+    parameters: Mapping[str, Any],
+    folded: Sequence[Fold],
+    rank: int,
+    dtype: torch.dtype,
+) -> Any:
+    from zennit import composites
+    from zennit.canonizers import CompositeCanonizer, NamedMergeBatchNorm
+
+    merge = NamedMergeBatchNorm(
+        [([path_in(model, path) for path in linears], path_in(model, n)) for linears, n in folded]
+    )
+    bounds: dict[str, Any] = {key: _bound(parameters[key], rank, dtype) for key in ("low", "high") if key in parameters}
     if name == "tutorial":
-        return tutorial_composite(model, **(parameters | bounds))
+        return tutorial_composite(model, [merge], **({**parameters} | bounds))
     given = {key: value for key, value in parameters.items() if key not in ("sum_stabilizer", "share_bias")}
     given |= {key: _stabilizer(given[key]) for key in ("epsilon", "stabilizer") if key in given}
     constructor: Callable[..., Any] = composites.COMPOSITES["epsilon_plus" if name == "epsilon" else name]
     if first := _first(name, parameters):
         given["layer_map"] = first
-    return constructor(**(given | bounds), canonizers=[_canonizer(model)])
+    return constructor(**(given | bounds), canonizers=[CompositeCanonizer((merge, _sums()))])
 
 
-def _first(name: str, parameters: dict[str, Any]) -> list[tuple[Any, Any]]:
+def _first(name: str, parameters: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Return the entries that come before those of zennit's composite."""
     from zennit import rules
     from zennit.layer import Sum
@@ -140,39 +194,12 @@ def _bound(value: Bound, rank: int, dtype: torch.dtype) -> torch.Tensor:
     return bound.reshape(1, -1, *[1] * (rank - 2)) if bound.ndim else bound
 
 
-def _canonizer(model: nn.Module) -> Any:
-    """Fold BatchNorms, and make every block whose forward adds a residual call a Sum module."""
-    from zennit.canonizers import CompositeCanonizer, SequentialMergeBatchNorm
+def _sums() -> Any:
+    """Return what makes every block of a torchvision ResNet call a Sum module."""
+    from zennit.canonizers import CompositeCanonizer
     from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
 
-    return CompositeCanonizer((
-        SequentialMergeBatchNorm(),
-        ResNetBottleneckCanonizer(),
-        ResNetBasicBlockCanonizer(),
-        _residual_canonizer(),
-    ))  # fmt: skip
-
-
-def _residual_canonizer() -> Any:
-    """Do for any block with a `lrpc_branches` method what zennit's ResNet canonizers do for torchvision's.
-
-    `lrpc_branches(x)` returns the two operands of the block's `+`, `lrpc_after(sum)` what follows it.
-    """
-    from zennit.canonizers import AttributeCanonizer
-    from zennit.layer import Sum
-
-    def forward(self: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        block: Any = self
-        stacked = torch.stack(block.lrpc_branches(x), dim=-1)
-        result: torch.Tensor = block.lrpc_after(block.canonizer_sum(stacked))
-        return result
-
-    def attributes(name: str, module: nn.Module) -> dict[str, Any] | None:
-        if not hasattr(module, "lrpc_branches"):
-            return None
-        return {"forward": forward.__get__(module), "canonizer_sum": Sum()}
-
-    return AttributeCanonizer(attributes)
+    return CompositeCanonizer((ResNetBottleneckCanonizer(), ResNetBasicBlockCanonizer()))
 
 
 class _Recorder:
@@ -182,20 +209,17 @@ class _Recorder:
         self._outputs: dict[str, torch.Tensor] = {}
         self._gradients: dict[str, torch.Tensor] = {}
         self._calls: dict[str, int] = {}
-        self._handles = [
-            child.register_forward_hook(self._hook(path.replace(".canonizer_sum", ".add")))
-            for path, child in model.named_modules()
-            if not any(child.children())
-        ]
+        self._handles = [child.register_forward_hook(self._hook(names)) for names, child in named_leaves(model)]
 
-    def _hook(self, path: str) -> Callable[..., None]:
+    def _hook(self, names: Sequence[str]) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-            repeat = self._calls.get(path, 0)
-            self._calls[path] = repeat + 1
-            name = f"{path}:{repeat}" if repeat else path
-            self._outputs[name] = output.detach()
-            if output.requires_grad:
-                output.register_hook(partial(self._store, name))  # type: ignore[no-untyped-call]
+            for path in names:
+                repeat = self._calls.get(path, 0)
+                self._calls[path] = repeat + 1
+                name = f"{path}:{repeat}" if repeat else path
+                self._outputs[name] = output.detach()
+                if output.requires_grad:
+                    output.register_hook(partial(self._store, name))  # type: ignore[no-untyped-call]
 
         return hook
 

@@ -1,6 +1,6 @@
 """The composite of zennit's issue 148 in zennit itself: rules by name, for leaves counted in registration order.
 
-zennit 0.5.1 has no plain Gamma rule any more and takes any callable as a stabilizer, so both are spelled
+zennit, 0.5.1 and 1.0.0, has no plain Gamma rule any more, and takes any callable as a stabilizer, so both are spelled
 here with its own building blocks.
 """
 
@@ -23,6 +23,7 @@ _HEURISTIC = Stabilizer(0.25, floor=1e-9, scale="rms", signed=False)
 
 def tutorial_composite(
     model: nn.Module,
+    canonizers: list[Any],
     low: Any,
     high: Any,
     epsilon: Epsilon = _HEURISTIC,
@@ -33,7 +34,6 @@ def tutorial_composite(
 
     Nothing is made of a residual `+`: the gradient copies relevance to both branches.
     """
-    from zennit.canonizers import SequentialMergeBatchNorm
     from zennit.composites import NameMapComposite
     from zennit.rules import Epsilon as ZennitEpsilon
     from zennit.rules import ZBox
@@ -53,7 +53,7 @@ def tutorial_composite(
         else:
             rule = ZennitEpsilon(epsilon=0.0)
         rules.append(([name], rule))
-    return NameMapComposite(rules, canonizers=[SequentialMergeBatchNorm()])
+    return NameMapComposite(rules, canonizers=canonizers)
 
 
 def _plain_gamma(gamma: float, epsilon: float) -> Any:

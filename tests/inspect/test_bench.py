@@ -165,7 +165,7 @@ def test_what_is_timed_is_what_lrpc_computes(monkeypatch, tmp_path):
     monkeypatch.setattr("lrpc.reference.timed._loaded", lambda source, weights: module)
     base = lrpc.composites.epsilon_plus()
     for composite in (base, Composite("epsilon", (Entry(lrpc.rules.epsilon(), LINEAR), *base.entries))):
-        theirs = zennit_pass("a net", "none", composite.name, {}, x.ndim, "cpu", 1)(x)
+        theirs = zennit_pass("a net", "none", composite.name, {}, x.shape[1:], "cpu", 1)(x)
         compiled = lrpc.compile(module, example_input=torch.from_numpy(x), composite=composite, optimize=0)
         ours = Explanation(compiled.save(tmp_path / composite.name), "input", 0).start(HERE)(x)[1]
         np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
 import lrpc
 from lrpc.export import module_to_proto
-from lrpc.inspect.validate import COMPARED
+from lrpc.inspect.traced import run_traced
+from lrpc.inspect.validate import COMPARED, compare
 from lrpc.reference import run_zennit
 from passes.errors import LrpcError
 
@@ -53,3 +56,45 @@ def test_what_zennit_cannot_answer_is_refused(composite, parameters, message):
     x, seed = np.zeros((1, 4), np.float32), np.ones((1, 2), np.float32)
     with pytest.raises(LrpcError, match=message):
         run_zennit(torch.nn.Linear(4, 2), composite, parameters, x, seed)
+
+
+class Dense(nn.Module):
+    """A BatchNorm reads joined tensors, next to a convolution of another width; two others do follow one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.plain = nn.BatchNorm2d(4, affine=False)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
+        self.joined = nn.BatchNorm2d(8)
+        self.third = nn.Conv2d(8, 4, 1, bias=False)
+        self.frozen = FrozenBatchNorm2d(4, eps=0.1)
+        self.relu, self.pool, self.head = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Linear(4, 5)
+
+    def forward(self, x):
+        x = self.relu(self.plain(self.first(x)))
+        x = self.relu(self.joined(torch.cat([self.second(x), x], dim=1)))
+        return self.head(self.pool(self.relu(self.frozen(self.third(x)))).flatten(1))
+
+
+def test_batchnorms_are_folded_with_the_layers_that_they_read():
+    """zennit goes by the order of modules, folds no frozen BatchNorm (0.5.1), and fails on one without weights."""
+    torch.manual_seed(0)
+    module = Dense()
+    for norm in (module.joined, module.frozen):
+        norm.weight.data.uniform_(0.5, 2)
+        norm.bias.data.uniform_(-1, 1)
+    with torch.no_grad():
+        module.train()(torch.randn(8, 3, 8, 8))
+    module.eval()
+    x = np.random.default_rng(0).uniform(-2, 2, (2, 3, 8, 8)).astype(np.float32)
+    seed, before = np.eye(5, dtype=np.float32)[:2], fingerprint(module)
+    runs = [run_zennit(module, "epsilon_plus", {}, x, seed, dtype) for dtype in ("float64", "float32")]
+    with torch.no_grad():
+        np.testing.assert_allclose(runs[1].output, module(torch.from_numpy(x)).numpy(), rtol=1e-4, atol=1e-6)
+    plan = lrpc.plan_model(module_to_proto(module, torch.from_numpy(x)), composite=lrpc.composites.epsilon_plus())
+    result = compare(plan, run_traced(plan, x, seed), "zennit", *runs)
+    assert result.passed, (result.missing, result.failures)
+    after = module.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
