@@ -19,12 +19,14 @@ from passes.merge_biases import merge_biases
 from passes.move_scales import move_scales
 from passes.recognise_dense import products_left, recognise_dense
 from passes.spell_attributes import paddings_left, spell_attributes
+from passes.spell_einsums import spell_einsums
 from passes.spell_gathers import spell_gathers
 from passes.spell_norms import spell_norms
 from passes.spell_pooling import spell_pooling
 from passes.spell_scales import spell_scales
 from passes.spell_shuffles import spell_shuffles
 from passes.spell_slices import spell_slices
+from passes.spell_sums import spell_sums
 from passes.split_residuals import additions_left, split_residuals
 from passes.write import to_proto
 
@@ -65,6 +67,8 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(spell_slices),
     Pass(spell_gathers),
     Pass(spell_shuffles),
+    Pass(spell_einsums),
+    Pass(spell_sums),
     Pass(spell_norms),
     Pass(recognise_dense, products_left),
     Pass(fuse_activations),

@@ -154,8 +154,8 @@ class Layer:
         """Compute f(xs; w', b') with the parameters modified."""
         if self.op == "BatchNormalization":
             return self._affine(xs[0], w, b)
-        if self.op == "Resize":
-            return self(xs)  # its parameters are sizes
+        if self.op in ("Resize", "ReduceSum", "ReduceMean"):
+            return self(xs)  # its parameters are sizes, or axes
         weight = [modified(p, w) for p in self.parameters[:1]]
         bias = [modified(p, b) for p in self.parameters[1:] if p.numel()]
         return FORWARD[self.op]([*xs, *weight, *bias], self.attributes)
@@ -176,6 +176,8 @@ def explain_layer(layer: Layer, rule: Behaviour, xs: list[Tensor], relevance: Te
         case Pass():
             return [relevance]
         case Gradient() | WinnerTakeAll():
+            return vector_jacobian(layer, xs, relevance)
+        case Copy() if layer.op != "Sum":
             return vector_jacobian(layer, xs, relevance)
         case Copy():
             return [relevance for _ in xs]
