@@ -16,6 +16,7 @@ from passes.fuse_activations import fuse_activations
 from passes.graph import Graph
 from passes.join_batchnorms import join_batchnorms
 from passes.merge_biases import merge_biases
+from passes.merge_paddings import merge_paddings
 from passes.move_scales import move_scales
 from passes.recognise_dense import products_left, recognise_dense
 from passes.spell_attributes import paddings_left, spell_attributes
@@ -64,6 +65,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(fold_constants),
     Pass(drop_noops),
     Pass(spell_attributes, paddings_left),
+    Pass(merge_paddings),
     Pass(spell_slices),
     Pass(spell_gathers),
     Pass(spell_shuffles),

@@ -78,7 +78,7 @@ def _trials():
                 yield name, composite, "rms"
 
 
-@pytest.mark.parametrize(("name", "composite", "kind"), _trials())
+@pytest.mark.parametrize(("name", "composite", "kind"), list(_trials()))
 def test_a_respelled_operator_obeys_its_users_rule(name, composite, kind):
     case, stabilizer = CASES[name], STABILIZERS[kind]
     proto = model(case.nodes, case.weights, {"x": ["batch", *case.shape]}, {"y": ["batch", *case.result]})

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from zennit.layer import Sum
 
 import lrpc
 from lrpc.inspect.traced import run_traced
@@ -56,6 +57,21 @@ def test_both_of_torchs_exporters_give_the_same_layers(name):
     sums = [row.layer for row in plans[0].rows if row.op == "Sum"]
     modules = [path for path, module in exported(name, "dynamo")[0].named_modules() if type(module).__name__ == "Sum"]
     assert sorted(sums) == sorted(modules)
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_what_zennits_canonizers_put_in_the_place_of_a_plus_is_called_after_the_plus(exporter):
+    class Canonized(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.canonizer_sum = torch.nn.Conv2d(3, 3, 1), Sum()
+
+        def forward(self, x):
+            return self.canonizer_sum(torch.stack([x, self.conv(x)], dim=-1))
+
+    proto = EXPORTERS[exporter](torch.nn.Sequential(Canonized()), torch.zeros(2, 3, 4, 4))
+    plan = lrpc.plan_model(proto, composite=lrpc.composites.epsilon_plus())
+    assert [row.layer for row in plan.rows] == ["0.conv", "0.add.branch0", "0.add"]
 
 
 def check(layer, ours, rounded, wanted):

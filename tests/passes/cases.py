@@ -21,6 +21,12 @@ def node(op: str, inputs: str, output: str, **attributes: object) -> onnx.NodePr
     return helper.make_node(op, inputs.split(), output.split(), name=f"{op.lower()}_{output.split()[0]}", **attributes)
 
 
+def named(name: str, made: onnx.NodeProto) -> onnx.NodeProto:
+    """Return the node as lrpc's export names it, so that several can be one layer."""
+    made.metadata_props.add(key="lrpc.layer", value=name)
+    return made
+
+
 def stack(axis: int) -> list[onnx.NodeProto]:
     """torch.stack of two activations; its axis is given as the weight `at` too."""
     return [
@@ -457,6 +463,26 @@ CASES = {
     "a maximum over positions": (
         "spell_pooling", [node("ReduceMax", "x axes", "y", keepdims=0)], {"axes": np.array([2, 3])}, (4, 3, 2), (4,),
         ["MaxPool", "Reshape"],
+    ),
+    "zeros in front of a convolution that are its own": (
+        "merge_paddings",
+        [named("conv", node("Pad", "x pads", "p")), named("conv", node("Conv", "p w", "y", pads=[0, 1, 0, 0]))],
+        {"pads": np.array([0, 0, 1, 0, 0, 0, 2, 3]), "w": normal(3, 2, 4, 4)}, (2, 6, 5), (3, 6, 6), ["Conv"],
+    ),
+    "zeros in front of a convolution that are another layer": (
+        "merge_paddings", [node("Pad", "x pads", "p"), node("Conv", "p w", "y")],
+        {"pads": np.array([0, 0, 1, 0, 0, 0, 2, 3]), "w": normal(3, 2, 4, 4)}, (2, 6, 5), (3, 6, 5), ["Pad", "Conv"],
+    ),
+    "channels of zeros in front of a convolution": (
+        "merge_paddings",
+        [named("conv", node("Pad", "x pads", "p")), named("conv", node("Conv", "p w", "y"))],
+        {"pads": np.array([0, 1, 0, 0, 0, 0, 0, 0]), "w": normal(3, 3, 2, 2)}, (2, 3, 3), (3, 2, 2), ["Pad", "Conv"],
+    ),
+    "ones in front of a convolution": (
+        "merge_paddings",
+        [named("conv", node("Pad", "x pads one", "p")), named("conv", node("Conv", "p w", "y"))],
+        {"pads": np.array([0, 0, 0, 0, 0, 0, 1, 1]), "w": normal(3, 2, 2, 2), "one": np.float32(1)}, (2, 3, 3), (3, 3, 3),
+        ["Pad", "Conv"],
     ),
     "a sum over all positions stays": (
         "spell_pooling", [node("ReduceSum", "x axes", "y", keepdims=0)], {"axes": np.array([2, 3])}, (4, 3, 2), (4,),
