@@ -534,6 +534,11 @@ CASES = {
         {"axes": np.array([1]), "to": np.array([-1, 4, 3, 5])}, (4, 5), (3, 5),
         ["Relu", "Tanh", "Sigmoid", "Concat", "Reshape", "ReduceSum"],
     ),
+    "a sum of neighbours among joined channels is none of branches": (
+        "spell_sums", [*JOINED, node("Reshape", "j to", "r"), node("ReduceSum", "r axes", "y", keepdims=0)],
+        {"axes": np.array([2]), "to": np.array([-1, 4, 3])}, (4,), (4,),
+        ["Relu", "Tanh", "Sigmoid", "Concat", "Reshape", "ReduceSum"],
+    ),
     "a sum within blocks of channels is none of branches": (
         "spell_sums", [*JOINED, node("Reshape", "j to", "r"), node("ReduceSum", "r axes", "y", keepdims=0)],
         {"axes": np.array([2]), "to": np.array([-1, 3, 4, 5])}, (4, 5), (3, 5),
