@@ -145,3 +145,17 @@ def test_a_stack_with_a_constant_is_one_sum_over_its_axis():
     assert [row.op for row in p.rows] == ["Unsqueeze", "Concat", "ReduceSum"]
     z = X + 3
     np.testing.assert_allclose(run_traced(p, X, SEED).relevance, SEED * X / (z + 0.5 * np.sign(z)), rtol=1e-5)
+
+
+def test_a_sum_that_mixes_the_samples_of_joined_batches_is_refused():
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["a"], name="first"),
+        helper.make_node("Concat", ["a", "x"], ["j"], name="concat", axis=0),
+        helper.make_node("Reshape", ["j", "sizes"], ["r"], name="blocks"),
+        helper.make_node("ReduceSum", ["r", "axes"], ["y"], name="sum", keepdims=0),
+    ]
+    proto = model(
+        nodes, {"sizes": np.array([4, -1, 4]), "axes": np.array([0])}, {"x": ["batch", 4]}, {"y": ["half", 4]}
+    )
+    with pytest.raises(lrpc.LrpcError, match="it reduces the batch"):
+        lrpc.plan_model(proto, composite=lrpc.composites.epsilon_plus())

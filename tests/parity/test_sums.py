@@ -74,6 +74,21 @@ def test_what_zennits_canonizers_put_in_the_place_of_a_plus_is_called_after_the_
     assert [row.layer for row in plan.rows] == ["0.conv", "0.add.branch0", "0.add"]
 
 
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_a_sum_that_is_no_module_has_torchs_name(exporter):
+    class Functional(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 1)
+
+        def forward(self, x):
+            return self.conv(x).sum(dim=1)
+
+    proto = EXPORTERS[exporter](Functional(), torch.zeros(2, 3, 4, 4))
+    plan = lrpc.plan_model(proto, composite=lrpc.composites.epsilon_plus())
+    assert [(row.layer, row.op) for row in plan.rows] == [("conv", "Conv"), ("sum", "ReduceSum")]
+
+
 def check(layer, ours, rounded, wanted):
     """The median over roundings of our error is at most four times that of zennit in float32, sample by sample."""
     assert np.abs(wanted).sum() > 1e-3
