@@ -128,10 +128,8 @@ def layer_bound(op: Op, node: gs.Node, rule: Behaviour, inputs: list[Sign]) -> B
             assert isinstance(op, LinearOp)
             limit = _rule_bound(rule, inputs, *parameter_signs(op, node))
             return Bound(limit, _condition(rule), _only(rule, op.parametric) if math.isinf(limit) else "")
-        case Gradient():
+        case Gradient() | Copy():
             return Bound(op.slope(node))
-        case Copy():
-            return Bound(float(len(node.inputs)))
         case Pass() | BodyOnly() | Uniform() | SignalTakesAll() | WinnerTakeAll():
             return Bound(1.0)
         case ReluDeconvNet() | ReluGuidedBackprop() | ReluBetaSmooth():

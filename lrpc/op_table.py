@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.kinds import Kind
 from lrpc.ops import OPS, Op
+from lrpc.ops.reduction import Reduction
 from lrpc.plan import misfit
 from lrpc.rules import RULES, Behaviour, Rule
 from lrpc.targets import TARGETS
@@ -28,7 +29,7 @@ _HEAD = """# Operators
 
 <!-- Written by `python -m studies.ops` from lrpc/op_table.py, as `lrpc ops` prints it: edit neither by hand. -->
 
-What lrpc propagates relevance through, after canonization. `Add`, `MatMul`, `ReduceMean`, `Constant` and their like
+What lrpc propagates relevance through, after canonization. `Add`, `MatMul`, `Einsum`, `Constant` and their like
 become these; see `lrpc passes --details`. Dimensions are the spatial ones; targets are those of `lrpc compile
 --target`. Every op is tested against the float64 oracle; zennit also takes part where it knows the layer.
 
@@ -63,9 +64,9 @@ def op_rows() -> list[OpRow]:
             op.name,
             str(op.kind),
             tuple(_grouped(_takes(op))),
-            "1, 2, 3" if op.kind in _WINDOWS else "any",
+            "1, 2, 3" if op.kind in _WINDOWS and not isinstance(op, Reduction) else "any",
             tuple(TARGETS),
-            ("oracle", "zennit") if op.kind in _WITH_ZENNIT else ("oracle",),
+            ("oracle", "zennit") if op.kind in _WITH_ZENNIT and not isinstance(op, Reduction) else ("oracle",),
         )
         for op in OPS.values()
     ]

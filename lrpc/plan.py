@@ -31,6 +31,7 @@ from lrpc.algebra import (
 from lrpc.composite import Composite, Entry, Place
 from lrpc.kinds import LINEAR, Kind
 from lrpc.ops import OPS, LinearOp, Op
+from lrpc.ops.structure import Sum
 from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
 from passes.gates import gated_signal
@@ -236,8 +237,8 @@ def misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:
             return f"{op.name} changes the shape of its input; pass needs an elementwise layer"
         case Copy() if op.kind is not Kind.SUM:
             return "copy is for sums"
-        case BodyOnly() if op.kind is not Kind.SUM:
-            return "body_only is for sums"
+        case BodyOnly() if not isinstance(op, Sum):
+            return "body_only is for sums of branches"
         case BodyOnly() if body_branch(node) is None:
             return "its branches have equally many layers, so that none is the body"
         case Uniform() | SignalTakesAll() if op.kind is not Kind.PRODUCT:

@@ -17,7 +17,7 @@ def drop_noops(graph: Graph) -> Graph:
     Needs inferred shapes.
     Drops: Identity, Dropout outside training, Cast to the type it has, Reshape, Flatten, Expand,
     Transpose, Pad, Slice and Resize that keep every value in place, max pools with a window of
-    one, Concat and Sum of one tensor, Mul and Div by 1, Add and Sub of 0.
+    one, Concat and Sum of one tensor, ReduceSum of one position, Mul and Div by 1, Add and Sub of 0.
     Keeps: an Identity that carries one branch of a fan-out into a sum; an average pool, even with a
     window of one, because it is a layer that takes a rule; a node between the model's
     input and its output; every name of an output.
@@ -142,6 +142,7 @@ _TESTS: dict[str, Callable[[gs.Node, int], bool]] = {
     "MaxPool": _window_of_one,
     "Concat": _alone,
     "Sum": _alone,
+    "ReduceSum": _same,
     "Mul": _neutral(1.0, (0, 1)),
     "Div": _neutral(1.0, (0,)),
     "Add": _neutral(0.0, (0, 1)),

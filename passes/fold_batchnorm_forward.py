@@ -7,7 +7,7 @@ import onnx_graphsurgeon as gs
 
 from passes.affine import LINEAR, batchnorm_problem, layer_problem, parameters, scale_and_shift, write_parameters
 from passes.errors import Problem
-from passes.graph import Graph, edited, kind
+from passes.graph import Graph, edited, kind, producer
 
 
 def fold_batchnorm_forward(graph: Graph) -> Graph:
@@ -18,9 +18,10 @@ def fold_batchnorm_forward(graph: Graph) -> Graph:
     Needs spelled attributes; comes after `fold_batchnorm`, which folds into the layer before it where there is one.
     Gives: the linear layer under its own name, its bias as `NAME.bias`.
     Keeps: a constant that another layer reads too as it is (the folded one is a new constant).
-    Declines: a result that others read too, or no linear layer; a shift other than 0 in front of a padded Conv, whose
-    borders see zeros and no shift, or in front of a ConvTranspose, whose borders see fewer taps; weights or statistics
-    that are computed, a Gemm with scales or with a bias that is not one value per output, training mode.
+    Declines: the scale and shift of a GroupNorm or InstanceNorm, which its rule is for too; a result that others read
+    too, or no linear layer; a shift other than 0 in front of a padded Conv, whose borders see zeros and no shift, or in
+    front of a ConvTranspose, whose borders see fewer taps; weights or statistics that are computed, a Gemm with scales
+    or with a bias that is not one value per output, training mode.
     """
     return edited(graph, _fold)
 
@@ -54,6 +55,11 @@ def _linear_readers(node: gs.Node) -> list[gs.Node]:
 def _declined(node: gs.Node, outputs: set[int]) -> str:
     if reason := batchnorm_problem(node):
         return reason
+    before = producer(node.inputs[0])
+    while before is not None and kind(before) == "Reshape":
+        before = producer(before.inputs[0])
+    if before is not None and kind(before) == "LayerNormalization":
+        return f"it is the scale and shift of {before.name}"
     layer, *others = node.outputs[0].outputs
     if others or id(node.outputs[0]) in outputs:
         return f"{layer.name} is not all that reads its result"

@@ -2,8 +2,9 @@
 
 In order of preference: what lrpc itself wrote (`lrpc.layer`); torch's module path (for a layer with a
 weight, that of the weight's name; else from the metadata of torch's exporter, or from the node names that its older
-one, by TorchScript, gave); for a functional op, the path of the module around it and the op's name; without metadata
-the weight's stem, then the node's name, then its output's. Repeats get `:1`, `:2`, ... in execution order.
+one, by TorchScript, gave); for a functional op, the path of the module around it and the op's name, as also for the
+Sum module that zennit's canonizers call X.canonizer_sum in the place of a +, which is X.add; without metadata the
+weight's stem, then the node's name, then its output's. Repeats get `:1`, `:2`, ... in execution order.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ _WEIGHT_SUFFIX = re.compile(r"[._](weight|weights|kernel|w|scale|gamma)$", re.IG
 _REPEAT = re.compile(r"_\d+$")
 _INTEGERS = {onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL}
 _CONTAINERS = "torch.nn.modules.container."
+_LEAVES = ("torch.nn.modules.", "zennit.layer.")
+"""Where the classes are of modules that are a layer themselves."""
+_CANONIZED = re.compile(r"\bcanonizer_sum$")
 
 
 def name_layers(proto: onnx.ModelProto) -> tuple[list[str], dict[str, Module]]:
@@ -51,7 +55,7 @@ def _is_arithmetic(node: onnx.NodeProto, integers: set[str]) -> bool:
 def _wanted(node: onnx.NodeProto, metadata: dict[str, str], weights: Iterable[str], owners: Container[str]) -> str:
     if "lrpc.layer" in metadata:
         return metadata["lrpc.layer"]
-    scoped = _scoped(node, metadata) or torchscript_name(node, owners)
+    scoped = _CANONIZED.sub("add", _scoped(node, metadata) or torchscript_name(node, owners))
     stem = _weight_stem(node, weights)
     if stem and (node.op_type != "BatchNormalization" or not scoped):
         return stem
@@ -74,7 +78,7 @@ def _scoped(node: onnx.NodeProto, metadata: dict[str, str]) -> str:
     if len(scopes) < 2 or len(scopes) != len(classes) or classes[0].startswith("_empty"):
         return ""
     path, owner = scopes[-2], classes[-2]
-    if owner.startswith("torch.nn.modules.") and not owner.startswith(_CONTAINERS) and path:
+    if owner.startswith(_LEAVES) and not owner.startswith(_CONTAINERS) and path:
         return path
     function = _REPEAT.sub("", scopes[-1]).strip("_")
     return f"{path}.{function}" if path else function

@@ -16,15 +16,18 @@ from passes.fuse_activations import fuse_activations
 from passes.graph import Graph
 from passes.join_batchnorms import join_batchnorms
 from passes.merge_biases import merge_biases
+from passes.merge_paddings import merge_paddings
 from passes.move_scales import move_scales
 from passes.recognise_dense import products_left, recognise_dense
 from passes.spell_attributes import paddings_left, spell_attributes
+from passes.spell_einsums import spell_einsums
 from passes.spell_gathers import spell_gathers
 from passes.spell_norms import spell_norms
 from passes.spell_pooling import spell_pooling
 from passes.spell_scales import spell_scales
 from passes.spell_shuffles import spell_shuffles
 from passes.spell_slices import spell_slices
+from passes.spell_sums import spell_sums
 from passes.split_residuals import additions_left, split_residuals
 from passes.write import to_proto
 
@@ -62,9 +65,12 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(fold_constants),
     Pass(drop_noops),
     Pass(spell_attributes, paddings_left),
+    Pass(merge_paddings),
     Pass(spell_slices),
     Pass(spell_gathers),
     Pass(spell_shuffles),
+    Pass(spell_einsums),
+    Pass(spell_sums),
     Pass(spell_norms),
     Pass(recognise_dense, products_left),
     Pass(fuse_activations),

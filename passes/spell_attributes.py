@@ -13,18 +13,19 @@ from passes.graph import Graph, claim, constant, edited, keep_inputs, kind, stat
 
 _CONVOLUTIONS = {"Conv", "ConvTranspose"}
 _WINDOWED = {*_CONVOLUTIONS, "MaxPool", "AveragePool"}
+_REDUCTIONS = {"ReduceSum", "ReduceMean"}
 _COMMUTATIVE = {"Add", "Mul"}
 
 
 def spell_attributes(graph: Graph) -> Graph:
-    """Write out what convolutions, pools, Gemm and Pad leave to defaults.
+    """Write out what convolutions, pools, sums and means, Gemm and Pad leave to defaults.
 
     Needs inferred shapes.  Gives: kernel_shape, strides, dilations (not on AveragePool, which has none
     at opset 18), pads and, for convolutions, group; output_padding on ConvTranspose, without
     output_shape; ceil_mode and count_include_pad on pools; no auto_pad; transA, transB, alpha, beta on
     Gemm; no bias of zeros that is not one value per output (torch writes one of shape (outputs, 2) for a Conv3d
-    without bias); Pad over all axes; axis of Concat counted from the front; a constant as the second operand of
-    Add and Mul.
+    without bias); Pad over all axes; axis of Concat counted from the front; axes and keepdims of ReduceSum and
+    ReduceMean, counted from the front and in order; a constant as the second operand of Add and Mul.
     Declines: automatic padding where the input's size is dynamic.
     """
     return edited(graph, _spell)
@@ -54,6 +55,8 @@ def _spell(graph: Graph) -> bool:
             node.attrs.update({"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0} | node.attrs)
         elif kind(node) == "Concat" and node.outputs[0].shape is not None:
             node.attrs["axis"] = node.attrs["axis"] % len(node.outputs[0].shape)
+        elif kind(node) in _REDUCTIONS:
+            changed |= _axes_from_front(node, taken)
         elif kind(node) == "Pad":
             changed |= _pad_all_axes(node, taken)
         elif kind(node) in _COMMUTATIVE:
@@ -73,6 +76,22 @@ def _constant_last(node: gs.Node) -> bool:
     if constant(first) is None or constant(second) is not None:
         return False
     node.inputs = [second, first]
+    return True
+
+
+def _axes_from_front(node: gs.Node, taken: set[str]) -> bool:
+    """Spell the axes of a sum or mean, all of them where it names none, as a constant of its own."""
+    rank = len(node.inputs[0].shape or [])
+    left_out = len(node.inputs) < 2 or node.inputs[1].is_empty()
+    given = np.zeros(0, np.int64) if left_out else constant(node.inputs[1])
+    if given is None or not rank or (given.size == 0 and node.attrs.get("noop_with_empty_axes", 0)):
+        return False
+    axes = np.array(sorted(int(axis) % rank for axis in given) or range(rank), np.int64)
+    node.attrs = {"keepdims": int(node.attrs.get("keepdims", 1))}
+    if given.tolist() == axes.tolist():
+        return False
+    keep_inputs(node, 1)
+    node.inputs.append(gs.Constant(claim(f"{node.name}.axes", taken), axes))
     return True
 
 

@@ -8,19 +8,19 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.graph import Graph, claim, constant, edited, keep_inputs, kind, static_shape
-from passes.reductions import max_pool_over, reduced
+from passes.max_of_rows import max_of_rows, max_pool_over
 
 
 def spell_pooling(graph: Graph) -> Graph:
-    """Spell means, maxima and sums over some axes as pooling.
+    """Spell means over all positions, and maxima over any axes, as pooling.
 
     Needs spelled attributes and inferred shapes.  Gives: GlobalAveragePool for ReduceMean over all axes behind the
     channels (with a Reshape `NAME.flatten` where it drops them) and for an AveragePool whose one window is the image;
-    MaxPool with one window for GlobalMaxPool, and for ReduceMax over these axes.  Other ReduceMean, ReduceMax and
-    ReduceSum pool rows: a Transpose `NAME.order` moves their axes last, a Reshape `NAME.rows` makes one of them, NAME
-    pools it, and a Reshape `NAME.shape` gives the result its shape; a sum is the mean times the number of values
-    (`NAME.count`).
-    Declines: reductions of the batch, or of sizes that are dynamic.
+    MaxPool with one window for GlobalMaxPool, and for ReduceMax over these axes.  Other ReduceMax pool rows: a
+    Transpose `NAME.order` moves their axes last, a Reshape `NAME.rows` makes one of them, NAME pools it, and a Reshape
+    `NAME.shape` gives the result its shape.
+    Keeps: ReduceSum, and ReduceMean over other axes, which are layers as they stand.
+    Declines: maxima over the batch, or of sizes that are dynamic.
     """
     return edited(graph, _spell)
 
@@ -42,13 +42,13 @@ def _respelled(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
     shape = static_shape(node.inputs[0]) if node.inputs else None
     if shape is None:
         return None
-    if kind(node) in _REDUCTIONS:
+    if kind(node) in ("ReduceMean", "ReduceMax"):
         axes, spatial = _axes(node, len(shape)), list(range(2, len(shape)))
         if spatial and axes == spatial and kind(node) == "ReduceMean":
             return _whole(node, shape, ("GlobalAveragePool", {}), taken)
         if spatial and axes == spatial and kind(node) == "ReduceMax" and None not in shape[2:]:
             return _whole(node, shape, ("MaxPool", max_pool_over([size or 0 for size in shape[2:]])), taken)
-        return reduced(node, axes or [], _REDUCTIONS[node.op], taken)
+        return max_of_rows(node, axes or [], taken) if kind(node) == "ReduceMax" else None
     if len(shape) < 3:
         return None
     if kind(node) == "AveragePool" and _covers(node, shape):
@@ -58,9 +58,6 @@ def _respelled(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
         node.op, node.attrs = "MaxPool", max_pool_over([size or 0 for size in shape[2:]])
         return [node]
     return None
-
-
-_REDUCTIONS = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceSum": "sum"}
 
 
 def _axes(node: gs.Node, rank: int) -> list[int] | None:

@@ -28,7 +28,7 @@ def torchscript_name(node: onnx.NodeProto, owners: Container[str]) -> str:
     """
     if not _is_scoped(node):
         return ""
-    path, op = _path(_parts(node)), node.op_type.lower()
+    path, op = _path(_parts(node)), node.op_type.lower().removeprefix("reduce")  # torch's own word: sum, mean, max
     if path not in owners:
         return path
     return f"{path}.{op}" if path else op

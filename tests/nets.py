@@ -89,6 +89,12 @@ NETS: dict[str, Net] = {
     "depthwise": Net(lambda: _conv_net(_conv(groups=8), nn.ReLU(), _conv(kernel=1), nn.ReLU()), PICTURE, 5),
     "strided without bias": Net(lambda: _conv_net(_conv(stride=2, bias=False), nn.ReLU()), PICTURE, 4),
     "even kernel": Net(lambda: _conv_net(_conv(kernel=4, stride=3, padding=1), nn.ReLU()), PICTURE, 4),
+    "even kernel, same padding": Net(lambda: _conv_net(_conv(kernel=4, padding="same"), nn.ReLU()), PICTURE, 4),
+    "same padding first": Net(
+        lambda: nn.Sequential(_conv(3, kernel=2, padding="same"), nn.ReLU(), nn.Flatten(), nn.Linear(1152, 4)),
+        PICTURE,
+        2,
+    ),
     "transposed": Net(lambda: _conv_net(_transposed(1), nn.ReLU()), PICTURE, 4),
     "transposed in groups": Net(lambda: _conv_net(_transposed(2), nn.ReLU()), PICTURE, 4),
     "one-dimensional": Net(_one_dimensional, (2, 16), 5),

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.algebra import Side
 from lrpc.emitter import Emitter
-from lrpc.lower.stabilize import margin, stabilize
+from lrpc.lower.stabilize import Layout, margin, stabilize
 from lrpc.lower.terms import Terms
 from lrpc.stabilizer import Stabilizer
 from lrpc.targets import STEP
@@ -26,15 +26,15 @@ def denominator(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
     if side is Side.EITHER:
         d = _total(terms, [terms.output(i) for i in range(len(terms.share.terms))])
         by_arithmetic = plain and stabilizer.signed and not stabilizer.clip
-        return (either_side if by_arithmetic else stabilize)(emit, d, stabilizer, terms.rank)
+        return (either_side if by_arithmetic else stabilize)(emit, d, stabilizer, terms.layout)
     carrier = _carrier(terms) if plain and not stabilizer.clip else None
     return _sided(terms, stabilizer) if carrier is None else _carried(terms, stabilizer, carrier)
 
 
-def either_side(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, rank: int) -> gs.Tensor:
+def either_side(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, layout: Layout) -> gs.Tensor:
     """Emit d + sgn(d) * m as (d - m) + 2 m [d >= 0]: arithmetic is cheaper than a choice."""
     with emit.scope("stabilize"):
-        size = margin(emit, d, stabilizer, rank)
+        size = margin(emit, d, stabilizer, layout)
         above = emit.op("Mul", [step(emit, d, "step"), emit.op("Add", [size, size], "twice")], "above")
         return emit.op("Add", [emit.op("Sub", [d, size], "below"), above], "stabilized")
 
@@ -58,7 +58,7 @@ def _carrier(terms: Terms) -> int | None:
 def _carried(terms: Terms, stabilizer: Stabilizer, carrier: int) -> gs.Tensor:
     emit, rest = terms.emit, [term for i, term in enumerate(terms.share.terms) if i != carrier]
     with emit.scope("stabilize"):
-        size = _signed(terms, margin(emit, None, stabilizer, terms.rank))
+        size = _signed(terms, margin(emit, None, stabilizer, terms.layout))
     outputs = [terms.output(i, size if i == carrier else None) for i in range(len(terms.share.terms))]
     alone = all(term.follows for term in rest)  # sizes cannot push a guarded denominator past 0
     if alone:
@@ -72,7 +72,7 @@ def _sided(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
     emit, side = terms.emit, terms.share.side
     d = _total(terms, [terms.output(i) for i in range(len(terms.share.terms))])
     with emit.scope("stabilize"):
-        size = _signed(terms, margin(emit, d, stabilizer, terms.rank))
+        size = _signed(terms, margin(emit, d, stabilizer, terms.layout))
         if stabilizer.clip:
             return emit.op("Max" if side is Side.POSITIVE else "Min", [d, size], "stabilized")
         if not terms.share.everywhere or terms.op.parametric:

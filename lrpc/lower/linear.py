@@ -11,7 +11,7 @@ import onnx_graphsurgeon as gs
 from lrpc.algebra import KEEP, ONE, Gate, Rule, Share, Term, Test
 from lrpc.emitter import Emitter
 from lrpc.lower.modify import modify_input, modify_parameter
-from lrpc.lower.stabilize import divide, stabilize
+from lrpc.lower.stabilize import Layout, divide, stabilize
 from lrpc.ops import LinearOp
 
 _COMPARISON = {Test.POSITIVE: "Greater", Test.NON_NEGATIVE: "GreaterOrEqual", Test.NEGATIVE: "Less"}
@@ -37,7 +37,7 @@ class _Shared:
         inputs = [self._inputs(index, term) for index, term in enumerate(self.share.terms)]
         outputs = [self._forward(index, term, inputs[index]) for index, term in enumerate(self.share.terms)]
         d = _signed_total(self.emit, outputs, [term.sign for term in self.share.terms], "d")
-        stabilized = stabilize(self.emit, d, rule.stabilizer, len(self.node.outputs[0].shape))
+        stabilized = stabilize(self.emit, d, rule.stabilizer, Layout.of(self.op, self.node))
         can_vanish = rule.stabilizer.can_vanish or self.emit.group is not None  # a tunable epsilon may be 0
         s = self._gated(divide(self.emit, relevance, stabilized, can_vanish), self.share.gate)
         self.emit.divisions.append((stabilized, s))

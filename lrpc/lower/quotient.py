@@ -67,7 +67,7 @@ class Quotient:
         """Emit C * v / (v + m) for the arriving C * v."""
         emit = self.terms.emit
         with emit.scope("stabilize"):
-            stabilized = emit.op("Add", [base, margin(emit, base, self.stabilizer, self.terms.rank)], "stabilized")
+            stabilized = emit.op("Add", [base, margin(emit, base, self.stabilizer, self.terms.layout)], "stabilized")
         kept = divide(emit, base, stabilized, self.stabilizer.can_vanish or emit.group is not None)
         s = emit.op("Mul", [self.arriving.cotangent, kept], "s/kept")
         emit.divisions.append((stabilized, s))

@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from lrpc.algebra import KEEP, Fill, Mod, Share, Term
 from lrpc.emitter import Emitter
 from lrpc.lower.modify import modify_input, modify_parameter, per_channel
+from lrpc.lower.stabilize import Layout
 from lrpc.ops import LinearOp
 from passes.graph import static_shape
 
@@ -20,7 +21,9 @@ class Terms:
     def __init__(self, emit: Emitter, op: LinearOp, node: gs.Node, share: Share) -> None:
         self.emit, self.op, self.node, self.share = emit, op, node, share
         self.weight, self.bias = op.weight(emit, node), op.bias(emit, node)
-        self.rank = len(node.outputs[0].shape)
+        self.layout = Layout.of(op, node)
+        if self.layout.rows is not None and all(isinstance(term.x, Fill) for term in share.terms):
+            self.layout = Layout(self.layout.rank, (*[1] * (len(self.layout.rows) - 1), self.layout.rows[-1]))
         self._inputs: dict[tuple[Mod, int], gs.Tensor] = {}
 
     @property

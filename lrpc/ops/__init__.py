@@ -12,6 +12,7 @@ from lrpc.ops.max_pool import MaxPool
 from lrpc.ops.op import LinearOp, Op, Selection
 from lrpc.ops.pool import AveragePool, GlobalAveragePool
 from lrpc.ops.product import Product
+from lrpc.ops.reduction import Reduction
 from lrpc.ops.resize import Resize
 from lrpc.ops.response_norm import ResponseNorm
 from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Slice, Sum, Transpose
@@ -26,9 +27,11 @@ _TABLE: tuple[Op, ...] = (
     LayerNorm("LayerNormalization", Kind.LAYER_NORM, elementwise=True),
     ResponseNorm("LRN", Kind.LAYER_NORM, elementwise=True),
     Sum("Sum", Kind.SUM),
+    Reduction("ReduceSum", Kind.SUM),
     Product("Mul", Kind.PRODUCT),
     AveragePool("AveragePool", Kind.AVERAGE_POOL),
     GlobalAveragePool("GlobalAveragePool", Kind.AVERAGE_POOL),
+    Reduction("ReduceMean", Kind.AVERAGE_POOL, mean=True),
     Resize("Resize", Kind.AVERAGE_POOL),
     MaxPool("MaxPool", Kind.MAX_POOL),
     *ACTIVATIONS,

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emitter import Emitter
 from lrpc.ops.op import LinearOp, parameter, present, reversed_weight
-from passes.graph import constant
+from passes.graph import constant, producer, static_shape
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class Dense(LinearOp):
 
     def input_shape(self, node: gs.Node) -> list[int] | None:
         return [1, -1] if node.attrs.get("transB", 0) else [-1, 1]
+
+    def rows(self, node: gs.Node) -> tuple[int | None, ...] | None:
+        before = producer(node.inputs[0])
+        if before is None or before.name != f"{node.name}.flatten":
+            return None
+        return (*(static_shape(before.inputs[0]) or ())[:-1], self.outputs(node))
 
     def slope(self, node: gs.Node) -> float:
         inputs = 1 if node.attrs.get("transB", 0) else 0

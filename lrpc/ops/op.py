@@ -102,6 +102,10 @@ class LinearOp(Op):
         """Return the shape in which one number per input channel multiplies the weight, None where it cannot."""
         return None
 
+    def rows(self, node: gs.Node) -> tuple[int | None, ...] | None:
+        """Return the shape that the output has in the model, where canonization made rows of it; None elsewhere."""
+        return None
+
     def values(self, node: gs.Node) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the arrays of weight and bias; None for one that there is not."""
         return None, None

@@ -232,6 +232,19 @@ def _resized(x: Tensor, axis: int, count: int, scale: float, a: Attributes) -> T
     return x.index_select(axis, low) * (1 - part) + x.index_select(axis, high) * part
 
 
+def _reduced(inputs: list[Tensor], a: Attributes) -> Tensor:
+    """Add up over axes, one after the other from the last on."""
+    x, axes = inputs[0], [int(axis) % inputs[0].ndim for axis in inputs[1]]
+    for axis in sorted(axes, reverse=True):
+        x = x.sum(dim=axis, keepdim=bool(a.get("keepdims", 1)))
+    return x
+
+
+def _reduced_mean(inputs: list[Tensor], a: Attributes) -> Tensor:
+    total = _reduced(inputs, a)
+    return total * (total.numel() / inputs[0].numel())
+
+
 def _slice(inputs: list[Tensor], a: Attributes) -> Tensor:
     x, *bounds = inputs
     for start, end, axis, step in zip(*(bound.tolist() for bound in bounds), strict=True):
@@ -251,6 +264,8 @@ FORWARD: dict[str, Forward] = {
     "BatchNormalization": _batch_norm,
     "Mul": lambda inputs, a: inputs[0] * inputs[1],
     "Sum": lambda inputs, a: sum(inputs[1:], inputs[0]),
+    "ReduceSum": _reduced,
+    "ReduceMean": _reduced_mean,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "GlobalAveragePool": lambda inputs, a: inputs[0].mean(dim=tuple(range(2, inputs[0].ndim)), keepdim=True),

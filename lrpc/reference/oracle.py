@@ -125,7 +125,8 @@ class Oracle:
     def _layer(self, node: gs.Node) -> Layer:
         data = len(node.inputs) if node.op in MULTIPLE else 1
         parameters = [self._constant(tensor) for tensor in node.inputs[data:]]
-        return Layer(node.op, dict(node.attrs), parameters, body_branch(node) if node.op == "Sum" else None)
+        body = body_branch(node) if node.op == "Sum" else None
+        return Layer(node.op, dict(node.attrs), parameters, body, _positions(node))
 
     def _constant(self, tensor: gs.Tensor) -> Tensor:
         if tensor.is_empty():
@@ -148,6 +149,8 @@ class Layer:
     parameters: list[Tensor]
     body: int | None = None
     """Which input of a sum is the residual block's body."""
+    positions: tuple[int, ...] = ()
+    """The axes between batch and features that a dense layer has in the model, where its rows are all of them."""
 
     def __call__(self, xs: list[Tensor]) -> Tensor:
         """Compute the layer."""
@@ -157,8 +160,8 @@ class Layer:
         """Compute f(xs; w', b') with the parameters modified."""
         if self.op == "BatchNormalization":
             return self._affine(xs[0], w, b)
-        if self.op == "Resize":
-            return self(xs)  # its parameters are sizes
+        if self.op in ("Resize", "ReduceSum", "ReduceMean"):
+            return self(xs)  # its parameters are sizes, or axes
         weight = [modified(p, w) for p in self.parameters[:1]]
         bias = [modified(p, b) for p in self.parameters[1:] if p.numel()]
         return FORWARD[self.op]([*xs, *weight, *bias], self.attributes)
@@ -171,6 +174,12 @@ class Layer:
         return x * modified(scale, w).reshape(shape) + shift.reshape(shape)
 
 
+def _positions(node: gs.Node) -> tuple[int, ...]:
+    (*_, flatten) = (None, *node.inputs[0].inputs) if node.op == "Gemm" else (None,)
+    made = flatten is not None and flatten.name == f"{node.name}.flatten"
+    return tuple(int(size) for size in flatten.inputs[0].shape[1:-1]) if made else ()
+
+
 def explain_layer(layer: Layer, rule: Behaviour, xs: list[Tensor], relevance: Tensor, output: Tensor) -> list[Tensor]:
     """Return the relevance that a layer hands to each of its inputs."""
     match rule:
@@ -179,6 +188,8 @@ def explain_layer(layer: Layer, rule: Behaviour, xs: list[Tensor], relevance: Te
         case Pass():
             return [relevance]
         case Gradient() | WinnerTakeAll():
+            return vector_jacobian(layer, xs, relevance)
+        case Copy() if layer.op != "Sum":
             return vector_jacobian(layer, xs, relevance)
         case Copy():
             return [relevance for _ in xs]
@@ -209,7 +220,9 @@ def linear_rule(layer: Layer, rule: Rule, xs: list[Tensor], relevance: Tensor) -
                 outputs.append(layer.linear(inputs[-1], term.w, term.b))
         signs = [sign_of(term, z.detach()) for term, z in zip(share.terms, outputs, strict=True)]
         d = torch.stack([s * z.detach() for s, z in zip(signs, outputs, strict=True)]).sum(dim=0)
-        s = quotient(relevance, stabilized(d, rule.stabilizer, share.side)) * gate(layer, share, xs)
+        whole = d.reshape(-1, *layer.positions, d.shape[-1]) if layer.positions else d
+        divisor = stabilized(whole, rule.stabilizer, share.side).reshape(d.shape)
+        s = quotient(relevance, divisor) * gate(layer, share, xs)
         for sign, x_mod, z in zip(signs, inputs, outputs, strict=True):
             for total, x_i, c in zip(totals, x_mod, torch.autograd.grad(z, x_mod, sign * s), strict=True):
                 total += share.weight * x_i.detach() * c

@@ -88,6 +88,11 @@ LINEAR = {
         "Resize", {"mode": "nearest"}, (2, 2, 3, 2), (2, 4, 3, 6), {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 2, 1, 3])},
     ),
     "global average pool": ("GlobalAveragePool", {}, (4, 5, 6), (4, 1, 1), {}),
+    "sum over channels": ("ReduceSum", {"keepdims": 0}, (4, 5, 6), (5, 6), {"axes": np.array([1])}),
+    "sum over positions": ("ReduceSum", {"keepdims": 0}, (4, 5, 6), (4,), {"axes": np.array([-1, 2])}),
+    "sum over channels and rows": ("ReduceSum", {}, (4, 5, 6), (1, 1, 6), {"axes": np.array([1, 2])}),
+    "mean over channels": ("ReduceMean", {"keepdims": 1}, (4, 5, 6), (1, 5, 6), {"axes": np.array([1])}),
+    "mean over channels and columns": ("ReduceMean", {"keepdims": 0}, (4, 5, 6), (5,), {"axes": np.array([3, 1])}),
 }  # fmt: skip
 
 MOVING = {

@@ -6,6 +6,7 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
+from lrpc.certificate import certify
 from lrpc.composite import Composite, Entry
 from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import relative_error
@@ -103,3 +104,58 @@ def test_concat_gives_each_input_its_slice():
     np.testing.assert_array_equal(traced.arriving["first"], seed[:, :4])
     np.testing.assert_array_equal(traced.arriving["second"], seed[:, 4:8])
     np.testing.assert_array_equal(traced.relevance, seed[:, :4] + seed[:, 4:8] + seed[:, 8:])
+
+
+def summed(rule, **options):
+    nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["y"], name="sum", keepdims=0)]
+    proto = model(nodes, {"axes": np.array([1])}, {"x": ["batch", 3, 4]}, {"y": ["batch", 4]})
+    return lrpc.plan_model(proto, composite=Composite("test", (Entry(rule, (Kind.SUM,)),)), **options)
+
+
+def test_copy_gives_every_summand_the_whole_relevance():
+    x = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
+    p = summed(rules.Copy())
+    expected = np.repeat(SEED[:, None], 3, axis=1)
+    np.testing.assert_array_equal(run_traced(p, x, SEED).relevance, expected)
+    np.testing.assert_array_equal(run_oracle(p.graph, p.behaviours, x, SEED).relevance, expected)
+    assert certify(p).network == 3
+
+
+def test_a_sum_over_axes_has_no_body():
+    with pytest.raises(lrpc.LrpcError, match="body_only is for sums of branches"):
+        summed(rules.BodyOnly())
+
+
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean"])
+def test_a_reduction_of_the_batch_is_refused(op):
+    proto = model([helper.make_node(op, ["x"], ["y"], name="all", keepdims=1)], {}, {"x": ["batch", 4]}, {"y": [1, 1]})
+    with pytest.raises(lrpc.LrpcError, match="it reduces the batch, so that one sample's relevance would depend on"):
+        lrpc.plan_model(proto, composite=lrpc.composites.epsilon_plus())
+
+
+def test_a_stack_with_a_constant_is_one_sum_over_its_axis():
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "axes"], ["u"], name="unsqueeze"),
+        helper.make_node("Concat", ["u", "c"], ["s"], name="stack", axis=-1),
+        helper.make_node("ReduceSum", ["s", "axes"], ["y"], name="sum", keepdims=0),
+    ]
+    constants = {"axes": np.array([-1]), "c": np.full((2, 4, 1), 3, np.float32)}
+    proto = model(nodes, constants, {"x": [2, 4]}, {"y": [2, 4]})
+    p = lrpc.plan_model(proto, composite=lrpc.composites.epsilon_plus(stabilizer=0.5))
+    assert [row.op for row in p.rows] == ["Unsqueeze", "Concat", "ReduceSum"]
+    z = X + 3
+    np.testing.assert_allclose(run_traced(p, X, SEED).relevance, SEED * X / (z + 0.5 * np.sign(z)), rtol=1e-5)
+
+
+def test_a_sum_that_mixes_the_samples_of_joined_batches_is_refused():
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["a"], name="first"),
+        helper.make_node("Concat", ["a", "x"], ["j"], name="concat", axis=0),
+        helper.make_node("Reshape", ["j", "sizes"], ["r"], name="blocks"),
+        helper.make_node("ReduceSum", ["r", "axes"], ["y"], name="sum", keepdims=0),
+    ]
+    proto = model(
+        nodes, {"sizes": np.array([4, -1, 4]), "axes": np.array([0])}, {"x": ["batch", 4]}, {"y": ["half", 4]}
+    )
+    with pytest.raises(lrpc.LrpcError, match="it reduces the batch"):
+        lrpc.plan_model(proto, composite=lrpc.composites.epsilon_plus())

@@ -21,6 +21,24 @@ def node(op: str, inputs: str, output: str, **attributes: object) -> onnx.NodePr
     return helper.make_node(op, inputs.split(), output.split(), name=f"{op.lower()}_{output.split()[0]}", **attributes)
 
 
+def named(name: str, made: onnx.NodeProto) -> onnx.NodeProto:
+    """Return the node as lrpc's export names it, so that several can be one layer."""
+    made.metadata_props.add(key="lrpc.layer", value=name)
+    return made
+
+
+def stack(axis: int) -> list[onnx.NodeProto]:
+    """torch.stack of two activations; its axis is given as the weight `at` too."""
+    return [
+        node("Relu", "x", "p"), node("Tanh", "x", "q"), node("Unsqueeze", "p at", "p1"), node("Unsqueeze", "q at", "q1"),
+        node("Concat", "p1 q1", "s", axis=axis),
+    ]  # fmt: skip
+
+
+JOINED = [
+    node("Relu", "x", "p"), node("Tanh", "x", "q"), node("Sigmoid", "x", "o"), node("Concat", "p q o", "j", axis=1),
+]  # fmt: skip
+
 NORM = "scale shift mean var"
 UNSHIFTED = norm_parameters(4) | {"shift": np.zeros(4, np.float32), "mean": np.zeros(4, np.float32)}
 
@@ -434,9 +452,9 @@ CASES = {
         {"one": np.ones(3, np.float32), "zero": np.zeros(3, np.float32)}, (3, 7), (3, 7),
         ["Reshape", "LayerNormalization", "Reshape"],
     ),
-    "a mean over channels": (
+    "a mean over channels stays": (
         "spell_pooling", [node("ReduceMean", "x axes", "y", keepdims=1)], {"axes": np.array([1])}, (4, 3, 2), (1, 3, 2),
-        ["Transpose", "Reshape", "GlobalAveragePool", "Reshape"],
+        ["ReduceMean"],
     ),
     "a maximum over channels": (
         "spell_pooling", [node("ReduceMax", "x axes", "y", keepdims=0)], {"axes": np.array([-3])}, (4, 3, 2), (3, 2),
@@ -446,13 +464,108 @@ CASES = {
         "spell_pooling", [node("ReduceMax", "x axes", "y", keepdims=0)], {"axes": np.array([2, 3])}, (4, 3, 2), (4,),
         ["MaxPool", "Reshape"],
     ),
-    "a mean over all but the batch": (
-        "spell_pooling", [node("ReduceMean", "x axes", "y", keepdims=1)], {"axes": np.array([1, 2])}, (4, 3), (1, 1),
-        ["Reshape", "GlobalAveragePool", "Reshape"],
+    "zeros in front of a convolution that are its own": (
+        "merge_paddings",
+        [named("conv", node("Pad", "x pads", "p")), named("conv", node("Conv", "p w", "y", pads=[0, 1, 0, 0]))],
+        {"pads": np.array([0, 0, 1, 0, 0, 0, 2, 3]), "w": normal(3, 2, 4, 4)}, (2, 6, 5), (3, 6, 6), ["Conv"],
     ),
-    "a sum over rows": (
-        "spell_pooling", [node("ReduceSum", "x axes", "y", keepdims=0)], {"axes": np.array([2])}, (4, 3, 2), (4, 2),
-        ["Transpose", "Reshape", "GlobalAveragePool", "Reshape", "Mul"],
+    "zeros in front of a convolution that are another layer": (
+        "merge_paddings", [node("Pad", "x pads", "p"), node("Conv", "p w", "y")],
+        {"pads": np.array([0, 0, 1, 0, 0, 0, 2, 3]), "w": normal(3, 2, 4, 4)}, (2, 6, 5), (3, 6, 5), ["Pad", "Conv"],
+    ),
+    "channels of zeros in front of a convolution": (
+        "merge_paddings",
+        [named("conv", node("Pad", "x pads", "p")), named("conv", node("Conv", "p w", "y"))],
+        {"pads": np.array([0, 1, 0, 0, 0, 0, 0, 0]), "w": normal(3, 3, 2, 2)}, (2, 3, 3), (3, 2, 2), ["Pad", "Conv"],
+    ),
+    "ones in front of a convolution": (
+        "merge_paddings",
+        [named("conv", node("Pad", "x pads one", "p")), named("conv", node("Conv", "p w", "y"))],
+        {"pads": np.array([0, 0, 0, 0, 0, 0, 1, 1]), "w": normal(3, 2, 2, 2), "one": np.float32(1)}, (2, 3, 3), (3, 3, 3),
+        ["Pad", "Conv"],
+    ),
+    "a sum over all positions stays": (
+        "spell_pooling", [node("ReduceSum", "x axes", "y", keepdims=0)], {"axes": np.array([2, 3])}, (4, 3, 2), (4,),
+        ["ReduceSum"],
+    ),
+    "the axes of a sum are counted from the front": (
+        "spell_attributes", [node("ReduceSum", "x axes", "y", keepdims=0)], {"axes": np.array([-1, 1])}, (4, 3, 2), (3,),
+        ["ReduceSum"],
+    ),
+    "a sum of one position vanishes": (
+        "drop_noops", [node("Relu", "x", "a"), node("ReduceSum", "a axes", "y", keepdims=1)], {"axes": np.array([1])},
+        (1, 3), (1, 3), ["Relu"],
+    ),
+    "a stack along the last axis, and its sum": (
+        "spell_sums", [*stack(-1), node("ReduceSum", "s axes", "y", keepdims=0)], {"axes": np.array([-1]), "at": np.array([-1])},
+        (4, 3), (4, 3), ["Relu", "Tanh", "Sum"],
+    ),
+    "a stack along the first axis, and its sum": (
+        "spell_sums", [*stack(0), node("ReduceSum", "s axes", "y", keepdims=0)], {"axes": np.array([0]), "at": np.array([0])},
+        (4, 3), (4, 3), ["Relu", "Tanh", "Sum"],
+    ),
+    "a stack whose sum keeps the axis": (
+        "spell_sums", [*stack(2), node("ReduceSum", "s axes", "y", keepdims=1)], {"axes": np.array([2]), "at": np.array([2])},
+        (4, 3), (4, 1, 3), ["Relu", "Tanh", "Sum", "Reshape"],
+    ),
+    "a stack that others read too, and its sum": (
+        "spell_sums",
+        [
+            *stack(1), node("ReduceSum", "s axes", "a", keepdims=0), node("ReduceMax", "s axes", "b", keepdims=0),
+            node("Add", "a b", "y"),
+        ],
+        {"axes": np.array([1]), "at": np.array([1])}, (4,), (4,),
+        ["Relu", "Tanh", "Unsqueeze", "Unsqueeze", "Concat", "Sum", "ReduceMax", "Add"],
+    ),
+    "blocks of channels, and their sum": (
+        "spell_sums", [*JOINED, node("Reshape", "j to", "r"), node("ReduceSum", "r axes", "y", keepdims=0)],
+        {"axes": np.array([1]), "to": np.array([-1, 3, 4, 5])}, (4, 5), (4, 5), ["Relu", "Tanh", "Sigmoid", "Sum"],
+    ),
+    "blocks of channels as rows, and their sum": (
+        "spell_sums", [*JOINED, node("Reshape", "j to", "r"), node("ReduceSum", "r axes", "y", keepdims=0)],
+        {"axes": np.array([1]), "to": np.array([-1, 3, 20])}, (4, 5), (20,), ["Relu", "Tanh", "Sigmoid", "Sum", "Reshape"],
+    ),
+    "tensors of one channel each, and their sum": (
+        "spell_sums", [*JOINED, node("ReduceSum", "j axes", "y", keepdims=0)], {"axes": np.array([1])}, (1, 5), (5,),
+        ["Relu", "Tanh", "Sigmoid", "Sum", "Reshape"],
+    ),
+    "a sum across blocks of channels is none of branches": (
+        "spell_sums", [*JOINED, node("Reshape", "j to", "r"), node("ReduceSum", "r axes", "y", keepdims=0)],
+        {"axes": np.array([1]), "to": np.array([-1, 4, 3, 5])}, (4, 5), (3, 5),
+        ["Relu", "Tanh", "Sigmoid", "Concat", "Reshape", "ReduceSum"],
+    ),
+    "a sum of neighbours among joined channels is none of branches": (
+        "spell_sums", [*JOINED, node("Reshape", "j to", "r"), node("ReduceSum", "r axes", "y", keepdims=0)],
+        {"axes": np.array([2]), "to": np.array([-1, 4, 3])}, (4,), (4,),
+        ["Relu", "Tanh", "Sigmoid", "Concat", "Reshape", "ReduceSum"],
+    ),
+    "a sum within blocks of channels is none of branches": (
+        "spell_sums", [*JOINED, node("Reshape", "j to", "r"), node("ReduceSum", "r axes", "y", keepdims=0)],
+        {"axes": np.array([2]), "to": np.array([-1, 3, 4, 5])}, (4, 5), (3, 5),
+        ["Relu", "Tanh", "Sigmoid", "Concat", "Reshape", "ReduceSum"],
+    ),
+    "a sum over all joined channels is none of branches": (
+        "spell_sums", [*JOINED, node("ReduceSum", "j axes", "y", keepdims=1)], {"axes": np.array([1])}, (2, 5), (1, 5),
+        ["Relu", "Tanh", "Sigmoid", "Concat", "ReduceSum"],
+    ),
+    "an einsum that adds up": (
+        "spell_einsums", [node("Einsum", "x", "y", equation="b c h w -> b h w")], {}, (4, 3, 5), (3, 5), ["ReduceSum"],
+    ),
+    "an einsum that adds up and turns": (
+        "spell_einsums", [node("Einsum", "x", "y", equation="bchw->bwc")], {}, (4, 3, 5), (5, 4),
+        ["ReduceSum", "Transpose"],
+    ),
+    "an einsum that turns": (
+        "spell_einsums", [node("Einsum", "x", "y", equation="b...a->ba...")], {}, (4, 3, 5), (5, 4, 3), ["Transpose"],
+    ),
+    "an einsum that tells no result": (
+        "spell_einsums", [node("Einsum", "x", "y", equation="acb")], {}, (4, 3), (3, 4), ["Transpose"],
+    ),
+    "an einsum of a diagonal stays": (
+        "spell_einsums", [node("Einsum", "x", "y", equation="bcc->bc")], {}, (3, 3), (3,), ["Einsum"],
+    ),
+    "an einsum of two tensors stays": (
+        "spell_einsums", [node("Einsum", "x x", "y", equation="bc,bc->bc")], {}, (3,), (3,), ["Einsum"],
     ),
     "a maximum over the batch stays": (
         "spell_pooling", [node("ReduceMax", "x axes", "y", keepdims=1)], {"axes": np.array([0])}, (4, 3), (4, 3),

@@ -36,6 +36,8 @@ EXCUSES = {
     "only constant padding": "reflects or repeats what is at the edge",
     "only nearest and linear resizing": "cubic, antialiased or cropping",
     "keeping the aspect ratio": "a resize to at most or at least a size",
+    "it reduces the batch": "a sum or mean over all axes: samples are mixed",
+    "it names no axes": "a sum of nothing, between the model's input and its output",
     "steps backwards": "a slice with a negative step",
     "combines the input with a constant": "a product with a constant of another shape than one number per channel",
     r"Could not find an implementation for Swish|Failed to find kernel for Swish": "ONNX Runtime cannot run the file itself",

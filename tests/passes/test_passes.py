@@ -39,6 +39,8 @@ def test_a_pass_gives_what_it_says_and_keeps_the_function(name, nodes, weights, 
         "fold_batchnorm",
         "fold_batchnorm_forward",
         "spell_pooling",
+        "spell_sums",
+        "merge_paddings",
         "merge_biases",
     ):  # they need spelled attributes
         graph = STEPS["spell_attributes"].run(graph)

@@ -1,4 +1,4 @@
-"""A reduction over some axes as pooling of rows."""
+"""A maximum over some axes as pooling of rows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def max_pool_over(sizes: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def reduced(node: gs.Node, axes: Sequence[int], how: str, taken: set[str]) -> list[gs.Node] | None:
-    """Return the nodes that reduce axes of a tensor: its axes ordered, made one, pooled, and the result's shape.
+def max_of_rows(node: gs.Node, axes: Sequence[int], taken: set[str]) -> list[gs.Node] | None:
+    """Return the nodes that take a maximum over axes: these ordered, made one, pooled, and the result's shape.
 
-    axes: counted from the front, in order.  how: "mean", "max" or "sum".  None where that cannot be done, the batch
-    being reduced, sizes being dynamic, or the tensor being none of float32 that is computed.
+    axes: counted from the front, in order.  None where that cannot be done, the batch being reduced, sizes being
+    dynamic, or the tensor being none of float32 that is computed.
     """
     x, result = node.inputs[0], node.outputs[0]
     shape, target = static_shape(x), static_shape(result)
@@ -43,11 +43,8 @@ def reduced(node: gs.Node, axes: Sequence[int], how: str, taken: set[str]) -> li
     if order != sorted(order):
         steps.append(("Transpose", f"{node.name}.order", {"perm": order}, [shape[axis] for axis in order[1:]], []))
     steps.append(("Reshape", f"{node.name}.rows", {}, [rows, count], [np.array([-1, rows, count], np.int64)]))
-    pool = ("MaxPool", max_pool_over([count])) if how == "max" else ("GlobalAveragePool", {})
-    steps.append((pool[0], node.name, pool[1], [rows, 1], []))
+    steps.append(("MaxPool", node.name, max_pool_over([count]), [rows, 1], []))
     steps.append(("Reshape", f"{node.name}.shape", {}, list(target[1:]), [np.array([-1, *target[1:]], np.int64)]))
-    if how == "sum":
-        steps.append(("Mul", f"{node.name}.count", {}, list(target[1:]), [np.array(count, np.float32)]))
     node.inputs.clear()
     node.outputs.clear()
     made: list[gs.Node] = []
