@@ -193,8 +193,7 @@ def test_the_slope_of_a_linear_op_is_its_largest_column(name):
 
 def reaches_inside(case: tuple) -> bool:
     """Whether some output sees a whole kernel."""
-    op, attributes, shape, result, _ = case
-    return op != "ConvTranspose" or not attributes.get("strides")
+    return case[0] != "ConvTranspose" or not case[1].get("strides")
 
 
 ACTIVATIONS = {name: case for name, case in (MOVING | MORE).items() if OPS[case[0]].kind is lrpc.kinds.Kind.ACTIVATION}
