@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emitter import Emitter
 from lrpc.ops.op import LinearOp, dynamic_size
 from lrpc.sign import Sign
-from passes.graph import constant, static_shape
+from passes.graph import static_shape
 
 _ROUND = {
     "round_prefer_floor": lambda v: math.ceil(v - 0.5),
@@ -41,8 +41,6 @@ class Resize(LinearOp):
         mode, where = node.attrs.get("mode", "nearest"), node.attrs.get("coordinate_transformation_mode", "half_pixel")
         if mode not in ("nearest", "linear") or where not in _PLACES or node.attrs.get("antialias", 0):
             return f"only nearest and linear resizing without antialiasing is supported, not {mode} by {where}"
-        if any(constant(tensor) is None for tensor in node.inputs[1:] if not tensor.is_empty()):
-            return "its size is computed from the input, not a constant"
         if node.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch":
             return "keeping the aspect ratio is not supported"
         if None in (static_shape(node.outputs[0]) or (None,))[1:]:
