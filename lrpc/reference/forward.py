@@ -90,13 +90,13 @@ def _average_pool(inputs: list[Tensor], a: Attributes) -> Tensor:
     else:
         inside = F.pad(inside, _torch_pads([b for b, _, _ in geometry] + [e for _, e, _ in geometry]))
     values = F.pad(x, _torch_pads([b for b, _, _ in geometry] + [e for _, e, _ in geometry]))
-    counts = [count for _, _, count in geometry]
-    return _cut(_window_sum(values, kernel, strides), counts) / _cut(_window_sum(inside, kernel, strides), counts)
+    counts, steps = [count for _, _, count in geometry], (kernel, strides, list(a.get("dilations", [1] * dims)))
+    return _cut(_window_sum(values, *steps), counts) / _cut(_window_sum(inside, *steps), counts)
 
 
-def _window_sum(x: Tensor, kernel: list[int], strides: list[int]) -> Tensor:
-    for axis, (size, stride) in enumerate(zip(kernel, strides, strict=True)):
-        x = x.unfold(2 + axis, size, stride).sum(dim=-1)
+def _window_sum(x: Tensor, kernel: list[int], strides: list[int], dilations: list[int]) -> Tensor:
+    for axis, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
+        x = x.unfold(2 + axis, dilation * (size - 1) + 1, stride)[..., ::dilation].sum(dim=-1)
     return x
 
 
