@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-deploy check clean
+.PHONY: demo test test-fast test-deploy check mutants clean
 
 # pip runs again only when pyproject.toml changes.
 $(VENV)/.installed: pyproject.toml
@@ -40,5 +40,9 @@ check: $(VENV)/.installed
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 
+# Would the tests notice? Writes docs/mutants.md; goes on where it stopped. OPTIONS=--again tries the survivors anew.
+mutants: $(VENV)/.installed
+	$(RUN)/python -m studies.mutation $(OPTIONS)
+
 clean:
-	rm -rf $(VENV) tests/deploy/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/deploy/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutation

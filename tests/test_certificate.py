@@ -14,7 +14,7 @@ from onnx import helper
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.certificate import certify
+from lrpc.certificate import Bound, Certificate, certify
 from lrpc.composite import Composite, Entry
 from lrpc.facts import signs
 from lrpc.inspect.traced import run_forward
@@ -143,6 +143,78 @@ def test_an_average_pool_behind_a_relu_is_bounded_and_a_residual_sum_is_not():
     assert str(certificate.layers["block.add"]) == "unbounded (sum |x| / 1e-06)"
     assert certificate.unbounded == ["block.add", "fc"]
     assert certificate.verdict == "unbounded at 2 layers: block.add, fc"
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, "l0"), (5, "l0, l1, l2, l3, l4"), (6, "l0, l1, l2, l3, l4, ...")])
+def test_the_verdict_names_up_to_five_layers(count, shown):
+    bounds = {"bounded": Bound(1.0)} | {f"l{i}": Bound(math.inf) for i in range(count)}
+    assert Certificate(bounds, math.inf).verdict == f"unbounded at {count} layers: {shown}"
+
+
+@pytest.mark.parametrize(
+    ("network", "verdict"),
+    [
+        (1e3, "bounded: sum |R_in| <= 1000 x sum |R_out|"),
+        (1.1e3, "unbounded in practice: sum |R_in| <= 10^3.0 x sum |R_out|"),
+    ],
+)
+def test_a_bound_above_a_thousand_says_nothing(network, verdict):
+    assert Certificate({"layer": Bound(network)}, network).verdict == verdict
+
+
+# what bounds an unbounded rule instead: its numerators over the least that it divides by
+ONLY = {
+    "epsilon": (rules.epsilon(0.1), "sum |x w| / 0.1"),
+    "a floor adds": (rules.epsilon(Stabilizer(0.1, floor=0.15)), "sum |x w| / 0.25"),
+    "a scale does not": (rules.epsilon(Stabilizer(0.1, floor=0.15, scale="rms")), "sum |x w| / 0.15"),
+    "another weight": (rules.gamma_plain(0.25, 0.1), "sum |x w'| / 0.1"),
+    "nothing": (rules.epsilon(0.0), "its denominator can come as near to 0 as it likes"),
+    "a scale alone": (rules.epsilon(Stabilizer(0.1, scale="rms")), "its denominator can come as near to 0 as it likes"),
+    "unsigned": (rules.epsilon(Stabilizer(0.1, signed=False)), "its denominator can come as near to 0 as it likes"),
+}
+
+
+@pytest.mark.parametrize(("rule", "only"), ONLY.values(), ids=ONLY)
+def test_what_bounds_an_unbounded_rule_is_told(rule, only):
+    found = certify(dense_plan(rule, W, B)).layers["layer"]
+    assert (found.limit, found.condition, found.only) == (math.inf, "", only)
+
+
+# signs of input, weight and bias: when all contributions of a share have one sign
+ONE_SIGNED = {
+    "x >= 0, w >= 0": (rules.epsilon(), 1, 1, 1, 1.0),
+    "x >= 0, w <= 0": (rules.epsilon(), 1, -1, -1, 1.0),
+    "the bias differs": (rules.epsilon(), 1, 1, -1, math.inf),
+    "x of both signs": (rules.epsilon(), 0, 1, 1, math.inf),
+    "unsigned, above 0": (rules.epsilon(Stabilizer(1.0, signed=False)), 1, 1, 1, 1.0),
+    "unsigned, below 0": (rules.epsilon(Stabilizer(1.0, signed=False)), 1, -1, -1, math.inf),
+    "two shares add up": (rules.alpha_beta(2, 1), 0, 0, 0, 3.0),
+    "two shares of which one is open": (rules.gamma(0.5), 1, 1, 1, 1.0),
+    "two shares and no gamma": (rules.gamma(0.5), 0, 0, 0, 5.0),
+}
+
+
+@pytest.mark.parametrize(("rule", "x", "w", "b", "limit"), ONE_SIGNED.values(), ids=ONE_SIGNED)
+def test_contributions_of_one_sign_are_bounded(rule, x, w, b, limit):
+    weight, bias = (np.abs(v) * s if s else v for v, s in ((W, w), (B, b)))
+    assert bound(dense_plan(rule, weight, bias, x_op="Relu" if x else None)) == pytest.approx(limit)
+
+
+BEHAVIOURS = {
+    "pass": (rules.Pass(), 1.0),
+    "relu_deconvnet": (rules.ReluDeconvNet(), 1.0),
+    "relu_guided_backprop": (rules.ReluGuidedBackprop(), 1.0),
+    "relu_beta_smooth": (rules.ReluBetaSmooth(), 1.0),
+    "gradient": (rules.Gradient(), 1.0),
+}
+
+
+@pytest.mark.parametrize(("rule", "limit"), BEHAVIOURS.values(), ids=BEHAVIOURS)
+def test_what_a_relu_hands_down_is_bounded_and_reaches_it(rule, limit):
+    plan = plan_of(*MOVING["relu"], rule)
+    assert certify(plan).layers["layer"] == Bound(limit)
+    x = np.full((1, 4, 5), 50, np.float32)
+    assert run_oracle(plan.graph, plan.behaviours, x, np.ones_like(x)).relevance.sum() == pytest.approx(limit * x.size)
 
 
 VERDICTS = {

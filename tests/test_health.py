@@ -77,6 +77,67 @@ def test_inputs_outside_the_box_are_warned_of(low, high, warned):
             explainer(x, 1)
 
 
+class Explained(lrpc.Explainer):
+    """An explainer of a manifest alone."""
+
+    def __init__(self, **manifest):
+        self.manifest = manifest
+
+
+# low, high, values by channel: how many are outside; pictures are normalised in float32, which is let pass
+OUTSIDE = {
+    "all within": (-1.0, 2.0, [[-1.0, 0.0, 2.0]], 0),
+    "one below": (-1.0, 2.0, [[-1.5, 0.0, 2.0]], 1),
+    "one above": (-1.0, 2.0, [[-1.0, 0.0, 2.5]], 1),
+    "both sides": (-1.0, 2.0, [[-1.5, 3.0, 2.5]], 3),
+    "within what rounding does": (-1.0, 2.0, [[-1.0002, 2.0002]], 0),
+    "beyond what rounding does": (-1.0, 2.0, [[-1.0004, 2.0004]], 2),
+    "by channel": ([-1.0, -5.0], [2.0, 3.0], [[-4.0, 2.5], [-4.0, 2.5]], 2),
+}
+
+
+@pytest.mark.parametrize(("low", "high", "values", "count"), OUTSIDE.values(), ids=OUTSIDE)
+def test_values_outside_the_box_are_counted(low, high, values, count):
+    x = np.array([values], np.float32)
+    found = Explained(box={"low": low, "high": high}).outside_box(x)
+    assert [text.split(" input")[0] for text in found] == ([f"{count} of {x.size}"] if count else [])
+
+
+def test_pictures_are_held_against_the_box_as_the_model_sees_them():
+    box, picture = {"low": -1.0, "high": 1.0}, {"name": "image", "shape": [None, None, 3]}
+    entry = {"mean": [0.5, 0.5, 0.25], "std": [0.5, 0.5, 0.25]}
+    pixels = np.array([[[[0, 255, 0]], [[255, 128, 255]]]], np.uint8)  # the last channel reaches 3
+    found = Explained(box=box, picture=picture, input=entry).outside_box(pixels)
+    assert found[0].startswith("1 of 6 ")
+
+
+def test_health_of_each_sample_is_in_units_of_its_seed():
+    relevance = np.array([[[1.0, -3.0]], [[2.0, 2.0]], [[0.0, 0.0]], [[np.nan, np.inf]]])
+    seed = np.array([[1.0, -1.0], [0.0, 4.0], [0.0, 0.0], [1.0, 0.0]])
+    found = health(relevance, seed)
+    np.testing.assert_allclose(found.sum[:3], [-1.0, 1.0, 0.0])
+    np.testing.assert_allclose(found.abs_sum[:3], [2.0, 1.0, 0.0])
+    np.testing.assert_allclose(found.range[:3], [2.0, 0.0, 0.0])
+    np.testing.assert_array_equal(found.nonfinite, [0, 0, 0, 2])
+    assert [bool(alarm) for alarm in found.alarms(*Thresholds().abs_sum)] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("size", "alarmed"), [(0.0, False), (0.4, True), (0.5, False), (1.0, False), (3.0, False), (3.1, True)]
+)
+def test_alarms_begin_beyond_the_thresholds(size, alarmed):
+    (alarm,) = of(abs_sum=size).alarms({"abs_sum": [0.5, 3.0]})
+    assert bool(alarm) is alarmed
+    assert ("vanishes" in alarm) == (alarmed and size < 1)
+    assert ("explodes" in alarm) == (alarmed and size > 1)
+
+
+def test_the_first_bad_sample_is_told_and_how_many_there_are():
+    assert lrpc.runtime._summary(["", ""]) == []
+    found = lrpc.runtime._summary(["", "one", "", "two"])
+    assert found == ["2 of 4 explanations are not to be trusted; sample 1: one"]
+
+
 def test_a_plan_without_a_box_takes_any_input():
     explainer = lrpc.Explainer(lrpc.compile(small_resnet(), composite=composites.epsilon_plus()))
     assert explainer.outside_box(100 * picture()) == []

@@ -11,6 +11,7 @@ import pytest
 
 import lrpc
 from lrpc.certificate import certify
+from lrpc.facts import signs
 from lrpc.health import HealthWarning
 from lrpc.inspect.doctor import diagnose
 from lrpc.inspect.traced import run_traced
@@ -19,6 +20,7 @@ from lrpc.lower import explain_graph, relevance_graph
 from lrpc.lower.tunable import tunables
 from lrpc.others import Other, drawn
 from lrpc.reference import run_oracle
+from lrpc.sign import ANY, NON_NEGATIVE
 from lrpc.targets import TARGETS
 from passes.check import problems
 from passes.errors import LrpcError
@@ -373,3 +375,26 @@ def test_explanations_that_are_not_to_be_trusted_still_warn():
     explainer = lrpc.Explainer(lrpc.compile(net.proto(), input="x"))
     with pytest.warns(HealthWarning):
         explainer(normal(1, 4), 0, others={"z": np.full((1, 7), np.nan)})
+
+
+TYPES = {np.float32: ANY, np.float64: ANY, np.int64: ANY, np.int8: ANY, np.uint8: NON_NEGATIVE, np.uint64: NON_NEGATIVE,
+         np.bool_: NON_NEGATIVE}  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "sign"), TYPES.items(), ids=[dtype.__name__ for dtype in TYPES])
+def test_of_another_input_nothing_is_assumed_but_what_its_type_tells(dtype, sign):
+    graph = load(NETS["a sum of two branches"].proto())
+    graph.inputs[1].dtype = np.dtype(dtype)
+    assert signs(graph_of(graph), NON_NEGATIVE)["z"] == sign
+
+
+def test_of_an_input_of_no_numpy_type_nothing_is_assumed():
+    graph = load(NETS["a sum of two branches"].proto())
+    graph.inputs[1].dtype = onnx.TensorProto.BFLOAT16
+    assert signs(graph_of(graph), NON_NEGATIVE)["z"] == ANY
+
+
+def graph_of(graph):
+    """A graph of two inputs whose nodes are left out."""
+    graph.body.nodes = []
+    return graph

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lrpc import rules
@@ -75,10 +77,28 @@ def test_general_gamma_becomes_two_terms_that_cannot_cancel():
     assert str(merged) == str(rules.gamma(0.25, Stabilizer(1e-6, floor=1e-9)))
 
 
-def test_its_gate_goes_where_no_relevance_meets_zero_or_zero_counts_as_positive():
-    nonzero = Facts(NON_NEGATIVE, ANY, ANY, Support.NONZERO)
-    assert merge_gamma(rules.gamma(), nonzero).shares[0].gate == Gate()
-    assert merge_gamma(rules.gamma_symmetric(), BEHIND_RELU).shares[0].gate == Gate()
+FREE = rules.gamma(zero_params="bias")
+SYMMETRIC, SYMMETRIC_FREE = rules.gamma_symmetric(), rules.gamma_symmetric(zero_params="bias")
+OPEN, NOT_ZERO, NOT_ZERO_FREE = Gate(), Gate(GateTest.NONZERO), Gate(GateTest.NONZERO, bias=False)
+
+# rule, bias, where relevance arrives, the gate of what it is merged to: general Gamma drops relevance at z = 0
+MERGED_GATES = {
+    "anywhere": (rules.gamma(), ANY, Support.ANYWHERE, NOT_ZERO),
+    "where z is not 0": (rules.gamma(), ANY, Support.NONZERO, OPEN),
+    "anywhere, no bias": (rules.gamma(), ZEROS, Support.ANYWHERE, NOT_ZERO),
+    "bias-free, anywhere": (FREE, ANY, Support.ANYWHERE, NOT_ZERO_FREE),
+    "bias-free, where another z is not 0": (FREE, ANY, Support.NONZERO, NOT_ZERO_FREE),
+    "bias-free, where another z is positive": (FREE, ANY, Support.POSITIVE, NOT_ZERO_FREE),
+    "bias-free of no bias, where z is not 0": (FREE, ZEROS, Support.NONZERO, OPEN),
+    "symmetric, which counts 0 as positive": (SYMMETRIC, ANY, Support.ANYWHERE, OPEN),
+    "symmetric and bias-free": (SYMMETRIC_FREE, ANY, Support.ANYWHERE, OPEN),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "bias", "support", "gate"), MERGED_GATES.values(), ids=MERGED_GATES)
+def test_merged_gamma_drops_relevance_only_where_its_own_z_can_be_0(rule, bias, support, gate):
+    (share,) = merge_gamma(rule, Facts(ANY, ANY, bias, support)).shares
+    assert share.gate == gate
 
 
 GAMMA_STAYS = {
@@ -109,6 +129,18 @@ SIDES = {
         rules.gamma_plain(), Facts(ANY, ANY, ANY, Support.POSITIVE), [(Side.EITHER, False)],
     ),
     "ZBox, whose range is not the input's for sure": (rules.z_box(-1, 1), ANYTHING, [(Side.EITHER, False)]),
+    "all contributions negative": (
+        rules.epsilon(), Facts(NON_NEGATIVE, NON_POSITIVE, NON_POSITIVE, Support.ANYWHERE), [(Side.NEGATIVE, True)],
+    ),
+    "z > 0 where relevance arrives, by the gate of another": (
+        replace(rules.epsilon(), shares=(Share((Term(KEEP, KEEP, ZERO),), gate=Gate(bias=False)),)),
+        BETWEEN_RELUS, [(Side.EITHER, False)],
+    ),
+    "plain gamma, z > 0 and x >= 0": (rules.gamma_plain(), BETWEEN_RELUS, [(Side.POSITIVE, False)]),
+    "plain gamma, z > 0 and x <= 0": (
+        rules.gamma_plain(), Facts(NON_POSITIVE, ANY, ANY, Support.POSITIVE), [(Side.EITHER, False)],
+    ),
+    "not 0 is no side": (rules.epsilon(), Facts(NON_NEGATIVE, ANY, ANY, Support.NONZERO), [(Side.EITHER, False)]),
     "unsigned": (rules.z_plus(Stabilizer(signed=False)), BEHIND_RELU, [(Side.EITHER, False)]),
 }  # fmt: skip
 

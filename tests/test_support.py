@@ -33,6 +33,17 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
 NORMED = node("BatchNormalization", "a s t t s", "h", "bn")
 AVERAGE = node("AveragePool", "a", "h", "pool", **POOL)
 SUM = node("Add", "h a", "sum", "add")
+SIDE = node("Conv", "x v", "h", "side", **CONV2)
+PRODUCT = [SIDE, node("Mul", "z h", "p", "product")]
+BEHIND = [*PRODUCT, node("Relu", "p", "a", "act")]
+SHORT = [
+    SIDE,
+    node("Relu", "h", "r", "side.act"),
+    node("Conv", "r u", "d", "side.conv", **CONV2),
+    node("Add", "d z", "sum", "add"),
+]
+LONG = [node("Relu", "x", "r", "side.act"), node("Add", "r z", "sum", "add")]
+FLAT = {"conv2": rules.flat()}
 
 # nodes between z and the next convolution (or the sum behind it), that convolution's input, overrides, support of z
 CASES = {
@@ -58,6 +69,25 @@ CASES = {
     "average pool by gradient": ([RELU, AVERAGE], "h", {"pool": rules.Gradient()}, POSITIVE),
     "batch norm by pass": ([RELU, NORMED], "h", {}, ANYWHERE),
     "batch norm by affine": ([RELU, NORMED], "h", {"bn": rules.affine()}, POSITIVE),
+    "relu by its own rules": ([RELU], "a", {"act": rules.ReluDeconvNet()}, POSITIVE),
+    "relu, smoothed": ([RELU], "a", {"act": rules.ReluBetaSmooth()}, POSITIVE),
+    "relu by deconvnet, flat above": ([RELU], "a", FLAT | {"act": rules.ReluDeconvNet()}, ANYWHERE),
+    "relu, smoothed, flat above": ([RELU], "a", FLAT | {"act": rules.ReluBetaSmooth()}, ANYWHERE),
+    "relu by gradient, flat above": ([RELU], "a", FLAT | {"act": rules.Gradient()}, POSITIVE),
+    "relu by guided backprop, flat above": ([RELU], "a", FLAT | {"act": rules.ReluGuidedBackprop()}, POSITIVE),
+    "tanh by gradient, flat above": ([node("Tanh", "z", "a", "act")], "a", FLAT | {"act": rules.Gradient()}, ANYWHERE),
+    "max pool, flat above": ([RELU, node("MaxPool", "a", "h", "pool", **POOL)], "h", FLAT, ANYWHERE),
+    # A product is above 0 where both operands are below, too.
+    "the signal of a product behind a relu": (BEHIND, "a", {"product": rules.gate(0)}, NONZERO),
+    "the gate of a product gets nothing": (BEHIND, "a", {"product": rules.gate(1)}, POSITIVE),
+    "half of a product behind a relu": (BEHIND, "a", {"product": rules.Uniform()}, NONZERO),
+    "the signal of a product, flat above": (PRODUCT, "p", FLAT | {"product": rules.gate(0)}, ANYWHERE),
+    "half of a product, flat above": (PRODUCT, "p", FLAT | {"product": rules.Uniform()}, ANYWHERE),
+    "a product by gradient": (BEHIND, "a", {"product": rules.Gradient()}, ANYWHERE),
+    "the shortcut of a body gets nothing": (SHORT, "sum", {"add": rules.BodyOnly()}, POSITIVE),
+    "the body itself": (LONG, "sum", {"add": rules.BodyOnly()}, ANYWHERE),
+    "a sum by norm": (LONG, "sum", {}, NONZERO),
+    "a copy": (LONG, "sum", {"add": rules.Copy()}, ANYWHERE),
     "read by another layer too": ([RELU, node("Conv", "z v", "h", "side", **CONV2), SUM], "sum", {}, NONZERO),
 }  # fmt: skip
 CASES["average pool by gradient"] = (*CASES["average pool by gradient"][:3], ANYWHERE)
@@ -83,6 +113,27 @@ def test_where_relevance_arrives_below(nodes, read, overrides, expected):
     assert facts(plan_of(nodes, read, overrides))["conv1"].support is expected
 
 
+def check_against_the_oracle(plan, x, seed):
+    known = signs(plan.graph, input_sign(plan))
+    arriving = supports(plan, known)
+    outcome = run_oracle(plan.graph, plan.behaviours, x, seed)
+    for layer in plan.graph.nodes:
+        name, z, relevance = layer.outputs[0].name, outcome.activations[layer.name], outcome.arriving[layer.name]
+        sign = known[name]
+        assert sign.positive or (z <= 0).all()
+        assert sign.negative or (z >= 0).all()
+        reached = {ANYWHERE: z == z, NONZERO: z != 0, POSITIVE: z > 0}[arriving[name]]
+        assert (relevance[~reached] == 0).all(), f"{layer.name}: {arriving[name]}"
+
+
+@pytest.mark.parametrize(("nodes", "read", "overrides", "expected"), CASES.values(), ids=CASES)
+def test_nothing_arrives_below_where_nothing_can(nodes, read, overrides, expected):
+    plan = plan_of(nodes, read, overrides)
+    rng = np.random.default_rng(1)
+    x = rng.integers(-1, 2, (20, 2, 4, 4)).astype(np.float32)
+    check_against_the_oracle(plan, x, rng.standard_normal((20, *plan.graph.outputs[0].shape[1:])))
+
+
 def test_the_seed_arrives_anywhere():
     assert facts(plan_of([RELU], "a", {}))["conv2"].support is ANYWHERE
 
@@ -91,14 +142,4 @@ def test_the_seed_arrives_anywhere():
 @given(cases())
 def test_nothing_arrives_where_nothing_can_and_signs_hold(case):
     torch.set_num_threads(1)
-    plan = case.plan
-    known = signs(plan.graph, input_sign(plan))
-    arriving = supports(plan, known)
-    outcome = run_oracle(plan.graph, plan.behaviours, case.x, case.seed)
-    for layer in plan.graph.nodes:
-        name, z, relevance = layer.outputs[0].name, outcome.activations[layer.name], outcome.arriving[layer.name]
-        sign = known[name]
-        assert sign.positive or (z <= 0).all()
-        assert sign.negative or (z >= 0).all()
-        reached = {ANYWHERE: z == z, NONZERO: z != 0, POSITIVE: z > 0}[arriving[name]]
-        assert (relevance[~reached] == 0).all(), f"{layer.name}: {arriving[name]}"
+    check_against_the_oracle(case.plan, case.x, case.seed)

@@ -34,27 +34,48 @@ class AveragePool(LinearOp):
     def forward(
         self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None
     ) -> gs.Tensor:
-        return emit.op("AveragePool", list(xs), "z", **node.attrs)
+        if not _is_dilated(node):
+            return emit.op("AveragePool", list(xs), "z", **node.attrs)
+        windows, (ones, attributes) = _windows(node), _as_convolution(emit, node, "z")  # opset 18 has no dilated pools
+        pads = [window.begin for window in windows] + [window.end for window in windows]
+        total = emit.op("Conv", [*xs, ones], "z/total", pads=pads, **attributes)
+        return emit.op("Div", [total, _counts(emit, windows, "z")], "z")
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
-        channels, *size = (int(d) for d in node.inputs[0].shape[1:])
-        kernel = [int(k) for k in node.attrs["kernel_shape"]]
-        windows = [Windows.of(node, axis, n) for axis, n in enumerate(size)]
+        windows = _windows(node)
         if (short := _short_form(emit, node, s, windows)) is not None:
             return [short]
-        counts = _outer([window.counts for window in windows])[None, None]
-        share = emit.op("Div", [s, emit.constant(counts, "transpose/counts")], "transpose/share")
-        shape = emit.constant([channels, 1, *kernel], "transpose/kernel_shape", np.int64)
-        one = emit.constant(1.0, "transpose/one")
-        ones = emit.op("Expand", [one, shape], "transpose/kernel")
+        share = emit.op("Div", [s, _counts(emit, windows, "transpose")], "transpose/share")
+        ones, attributes = _as_convolution(emit, node, "transpose")
         pads = [window.begin for window in windows] + [window.end for window in windows]
-        attributes = {
-            "strides": node.attrs["strides"],
-            "dilations": node.attrs.get("dilations", [1] * len(size)),
-            "group": channels,
-            "kernel_shape": kernel,
-        }
+        size = [int(d) for d in node.inputs[0].shape[2:]]
         return [transposed(emit, share, ones, size, pads, attributes)]
+
+
+def _is_dilated(node: gs.Node) -> bool:
+    return set(node.attrs.get("dilations", [1])) != {1}
+
+
+def _windows(node: gs.Node) -> list[Windows]:
+    return [Windows.of(node, axis, int(n)) for axis, n in enumerate(node.inputs[0].shape[2:])]
+
+
+def _counts(emit: Emitter, windows: Sequence[Windows], role: str) -> gs.Tensor:
+    """Return how many positions each window counts."""
+    return emit.constant(_outer([window.counts for window in windows])[None, None], f"{role}/counts")
+
+
+def _as_convolution(emit: Emitter, node: gs.Node, role: str) -> tuple[gs.Tensor, dict[str, object]]:
+    """Emit the depthwise kernel of ones that sums each window; return it with the attributes of the convolution."""
+    channels, kernel = int(node.inputs[0].shape[1]), [int(k) for k in node.attrs["kernel_shape"]]
+    shape = emit.constant([channels, 1, *kernel], f"{role}/kernel_shape", np.int64)
+    ones = emit.op("Expand", [emit.constant(1.0, f"{role}/one"), shape], f"{role}/kernel")
+    return ones, {
+        "strides": node.attrs["strides"],
+        "dilations": node.attrs.get("dilations", [1] * len(kernel)),
+        "group": channels,
+        "kernel_shape": kernel,
+    }
 
 
 def _short_form(emit: Emitter, node: gs.Node, s: gs.Tensor, windows: Sequence[Windows]) -> gs.Tensor | None:
@@ -62,8 +83,7 @@ def _short_form(emit: Emitter, node: gs.Node, s: gs.Tensor, windows: Sequence[Wi
     kernel, strides = [int(k) for k in node.attrs["kernel_shape"]], [int(n) for n in node.attrs["strides"]]
     count = math.prod(kernel)
     whole = all(n == k for window, k in zip(windows, kernel, strict=True) for n in window.counts)
-    undilated = set(node.attrs.get("dilations", [1])) == {1}
-    if not (whole and undilated):
+    if not whole or _is_dilated(node):
         return None
     if emit.takes(EVEN_AVERAGE, "Resize") and kernel == strides and all(window.tiles for window in windows):
         share = emit.op("Div", [s, emit.constant(float(count), "transpose/count")], "transpose/share")

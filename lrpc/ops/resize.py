@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emitter import Emitter
 from lrpc.ops.op import LinearOp, dynamic_size
 from lrpc.sign import Sign
-from passes.graph import constant, static_shape
+from passes.graph import static_shape
 
 _ROUND = {
     "round_prefer_floor": lambda v: math.ceil(v - 0.5),
@@ -41,8 +41,6 @@ class Resize(LinearOp):
         mode, where = node.attrs.get("mode", "nearest"), node.attrs.get("coordinate_transformation_mode", "half_pixel")
         if mode not in ("nearest", "linear") or where not in _PLACES or node.attrs.get("antialias", 0):
             return f"only nearest and linear resizing without antialiasing is supported, not {mode} by {where}"
-        if any(constant(tensor) is None for tensor in node.inputs[1:] if not tensor.is_empty()):
-            return "its size is computed from the input, not a constant"
         if node.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch":
             return "keeping the aspect ratio is not supported"
         if None in (static_shape(node.outputs[0]) or (None,))[1:]:
@@ -57,11 +55,17 @@ class Resize(LinearOp):
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         rank = len(node.inputs[0].shape)
-        axes = [axis for axis in range(1, rank) if node.inputs[0].shape[axis] != node.outputs[0].shape[axis]]
-        for axis in axes:
+        for axis in _resized(node):
             matrix = emit.constant(_matrix(node, axis), f"transpose/matrix{axis}")
             s = _along(emit, s, matrix, axis, rank)
         return [s]
+
+
+def _resized(node: gs.Node) -> list[int]:
+    """Return the axes that are computed anew: none where all sizes stay, since runtimes copy then."""
+    before, after = (list(tensor.shape[1:]) for tensor in (node.inputs[0], node.outputs[0]))
+    pairs = enumerate(zip(before, after, strict=True), start=1)
+    return [axis for axis, (n, m) in pairs if before != after and (n != m or _scale(node, axis, n, m) != 1)]
 
 
 def _along(emit: Emitter, s: gs.Tensor, matrix: gs.Tensor, axis: int, rank: int) -> gs.Tensor:
@@ -79,11 +83,14 @@ def _matrix(node: gs.Node, axis: int) -> np.ndarray:
     inputs, outputs = int(node.inputs[0].shape[axis]), int(node.outputs[0].shape[axis])
     matrix = np.zeros((outputs, inputs))
     for index in range(outputs):
-        place = _place(node, index, inputs, outputs, _scale(node, axis, inputs, outputs))
+        scale = _scale(node, axis, inputs, outputs)
         if node.attrs.get("mode", "nearest") == "nearest":
+            # Runtimes find places in float32, and at a half, or a whole number, rounding decides which input is read.
+            place = float(_place(node, np.float32(index), inputs, outputs, np.float32(scale)))
             nearest = _ROUND[node.attrs.get("nearest_mode", "round_prefer_floor")](place)
             matrix[index, min(max(nearest, 0), inputs - 1)] = 1.0
         else:
+            place = float(_place(node, np.float64(index), inputs, outputs, np.float64(scale)))
             low = math.floor(place)
             for tap, weight in ((low, low + 1 - place), (low + 1, place - low)):
                 matrix[index, min(max(tap, 0), inputs - 1)] += weight
@@ -96,17 +103,18 @@ def _scale(node: gs.Node, axis: int, inputs: int, outputs: int) -> float:
         return outputs / inputs
     rank = len(node.inputs[0].shape)
     axes = [int(a) % rank for a in node.attrs.get("axes", range(rank))]
-    return float(scales.values[axes.index(axis)])
+    return float(scales.values[axes.index(axis)]) if axis in axes else 1.0
 
 
-def _place(node: gs.Node, index: int, inputs: int, outputs: int, scale: float) -> float:
-    """Return where an output lies among the inputs."""
+def _place(node: gs.Node, index: np.floating, inputs: int, outputs: int, scale: np.floating) -> np.floating:
+    """Return where an output lies among the inputs, computed in the type of `index` and `scale`."""
+    number = type(index)
     match node.attrs.get("coordinate_transformation_mode", "half_pixel"):
         case "align_corners":
-            return index * (inputs - 1) / (outputs - 1) if outputs > 1 else 0.0
+            return index * number(inputs - 1) / number(outputs - 1) if outputs > 1 else number(0)
         case "asymmetric":
             return index / scale
         case "pytorch_half_pixel" if outputs == 1:
-            return 0.0
+            return number(0)
         case _:
-            return (index + 0.5) / scale - 0.5
+            return (index + number(0.5)) / scale - number(0.5)

@@ -90,13 +90,13 @@ def _average_pool(inputs: list[Tensor], a: Attributes) -> Tensor:
     else:
         inside = F.pad(inside, _torch_pads([b for b, _, _ in geometry] + [e for _, e, _ in geometry]))
     values = F.pad(x, _torch_pads([b for b, _, _ in geometry] + [e for _, e, _ in geometry]))
-    counts = [count for _, _, count in geometry]
-    return _cut(_window_sum(values, kernel, strides), counts) / _cut(_window_sum(inside, kernel, strides), counts)
+    counts, steps = [count for _, _, count in geometry], (kernel, strides, list(a.get("dilations", [1] * dims)))
+    return _cut(_window_sum(values, *steps), counts) / _cut(_window_sum(inside, *steps), counts)
 
 
-def _window_sum(x: Tensor, kernel: list[int], strides: list[int]) -> Tensor:
-    for axis, (size, stride) in enumerate(zip(kernel, strides, strict=True)):
-        x = x.unfold(2 + axis, size, stride).sum(dim=-1)
+def _window_sum(x: Tensor, kernel: list[int], strides: list[int], dilations: list[int]) -> Tensor:
+    for axis, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
+        x = x.unfold(2 + axis, dilation * (size - 1) + 1, stride)[..., ::dilation].sum(dim=-1)
     return x
 
 
@@ -204,9 +204,12 @@ def _resize(inputs: list[Tensor], a: Attributes) -> Tensor:
     x, scales, sizes = inputs[0], *(*inputs[2:], None, None)[:2]
     given = sizes if scales is None or not scales.numel() else scales
     assert given is not None
-    for axis, number in zip(a.get("axes", range(x.ndim)), given.tolist(), strict=True):
+    pairs = list(zip(a.get("axes", range(x.ndim)), given.tolist(), strict=True))
+    counts = [int(number) if given is sizes else math.floor(x.shape[axis] * number) for axis, number in pairs]
+    if all(count == x.shape[axis] for (axis, _), count in zip(pairs, counts, strict=True)):
+        return x  # runtimes copy, whatever the scales
+    for (axis, number), count in zip(pairs, counts, strict=True):
         size = x.shape[axis]
-        count = int(number) if given is sizes else math.floor(size * number)
         if axis % x.ndim == 0 or (count == size and number in (1, size)):
             continue
         x = _resized(x, axis, count, count / size if given is sizes else number, a)
@@ -214,17 +217,19 @@ def _resize(inputs: list[Tensor], a: Attributes) -> Tensor:
 
 
 def _resized(x: Tensor, axis: int, count: int, scale: float, a: Attributes) -> Tensor:
-    size, index = x.shape[axis], torch.arange(count, dtype=x.dtype)
+    nearest = a.get("mode", "nearest") == "nearest"
+    # Runtimes find places in float32, and at a half, or at a whole number, rounding decides which input is read.
+    size, index = x.shape[axis], torch.arange(count, dtype=torch.float32 if nearest else x.dtype)
     where = a.get("coordinate_transformation_mode", "half_pixel")
     place = {
         "align_corners": index * (size - 1) / max(count - 1, 1),
         "asymmetric": index / scale,
         "pytorch_half_pixel": (index + 0.5) / scale - 0.5 if count > 1 else index * 0,
     }.get(where, (index + 0.5) / scale - 0.5)
-    if a.get("mode", "nearest") == "nearest":
+    if nearest:
         rounding = {"floor": torch.floor, "ceil": torch.ceil, "round_prefer_ceil": lambda v: torch.floor(v + 0.5)}
-        nearest = rounding.get(a.get("nearest_mode", ""), lambda v: torch.ceil(v - 0.5))(place)
-        return x.index_select(axis, nearest.long().clamp(0, size - 1))
+        found = rounding.get(a.get("nearest_mode", ""), lambda v: torch.ceil(v - 0.5))(place)
+        return x.index_select(axis, found.long().clamp(0, size - 1))
     place = place.clamp(0, size - 1)
     low = place.floor().long()
     part = (place - low).to(x).reshape(-1, *[1] * (x.ndim - 1 - axis % x.ndim))

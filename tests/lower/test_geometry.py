@@ -11,6 +11,7 @@ from lrpc.composite import Composite, Entry
 from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import relative_error
 from lrpc.reference import run_oracle
+from lrpc.targets import TARGETS
 from tests.graphs import model
 
 RULES = (rules.Gradient(), rules.z_plus(), rules.alpha_beta(), rules.gamma(), rules.flat(), rules.z_box(-9, 9))
@@ -58,8 +59,9 @@ def test_any_convolution_under_a_rule_equals_its_definition(case, rule, seed):
     ends = {"x": ["batch", 2 * group, *sizes]}, {"y": ["batch", 3 * group, *result]}
     plan = lrpc.plan_model(model([node], weights, *ends), composite=Composite("test", (Entry(rule),)))
     x, relevance = normal(2, 2 * group, *sizes), normal(2, 3 * group, *result)
-    ours = run_traced(plan, x, relevance)
     exact, rounded = (run_oracle(plan.graph, plan.behaviours, x, relevance, d) for d in ("float64", "float32"))
     limit = max(2e-6, 4 * relative_error(rounded.relevance, exact.relevance))
-    assert relative_error(ours.output, exact.output) < 2e-6
-    assert relative_error(ours.relevance, exact.relevance) < limit
+    for target in (None, TARGETS["cpu"]):
+        ours = run_traced(plan, x, relevance, target)
+        assert relative_error(ours.output, exact.output) < 2e-6
+        assert relative_error(ours.relevance, exact.relevance) < limit

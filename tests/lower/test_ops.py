@@ -95,6 +95,57 @@ LINEAR = {
     "mean over channels and columns": ("ReduceMean", {"keepdims": 0}, (4, 5, 6), (5,), {"axes": np.array([3, 1])}),
 }  # fmt: skip
 
+RESIZED = {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 1.7, 0.7])}
+
+
+def _resizes():
+    """Every place and every rounding, one axis enlarged and the other one reduced."""
+    for place in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"):
+        yield f"resize, linear by {place}", {"mode": "linear", "coordinate_transformation_mode": place}
+        for rounding in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"):
+            by = {"mode": "nearest", "coordinate_transformation_mode": place, "nearest_mode": rounding}
+            yield f"resize, {rounding} by {place}", by
+
+
+# Held against the oracle by the gradient and by one rule; the cases above are by every rule.
+GEOMETRIES = {
+    "conv, strided one way": ("Conv", {"strides": [1, 2], "pads": [1, 1, 1, 1]}, (2, 5, 6), (3, 5, 3), {"w": normal(3, 2, 3, 3)}),
+    "conv, strided the other way": ("Conv", {"strides": [2, 1], "pads": [1, 0, 1, 2]}, (2, 5, 6), (3, 3, 6), {"w": normal(3, 2, 3, 3)}),
+    "conv, padded beyond its reach": ("Conv", {"pads": [0, 3, 0, 0]}, (2, 5, 6), (3, 3, 7), {"w": normal(3, 2, 3, 3)}),
+    "conv, a channel each": ("Conv", {"group": 4, "pads": [1, 1, 1, 1]}, (4, 5, 6), (4, 5, 6), {"w": normal(4, 1, 3, 3)}),
+    "conv, 1 x 1, strided": ("Conv", {"strides": [2, 2]}, (4, 5, 6), (3, 3, 3), {"w": normal(3, 4, 1, 1)}),
+    "conv, flat windows": ("Conv", {"pads": [0, 2, 0, 2]}, (2, 5, 6), (3, 5, 6), {"w": normal(3, 2, 1, 5)}),
+    "average pool, overlapping": ("AveragePool", {"kernel_shape": [3, 2]}, (2, 5, 6), (2, 3, 5), {}),
+    "average pool, padded and counted": (
+        "AveragePool", {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}, (2, 5, 6), (2, 5, 6), {},
+    ),
+    "average pool, padded on one side": ("AveragePool", {"kernel_shape": [2, 2], "pads": [1, 0, 0, 1]}, (2, 5, 6), (2, 5, 6), {}),
+    "average pool with gaps": ("AveragePool", {"kernel_shape": [2, 2], "strides": [3, 3]}, (2, 5, 8), (2, 2, 3), {}),
+    "average pool with a rest": ("AveragePool", {"kernel_shape": [2, 2], "strides": [2, 2]}, (2, 5, 7), (2, 2, 3), {}),
+    "average pool, tiles one way": ("AveragePool", {"kernel_shape": [2, 3], "strides": [2, 2]}, (2, 4, 7), (2, 2, 3), {}),
+    "average pool, dilated": ("AveragePool", {"kernel_shape": [2, 2], "dilations": [2, 1]}, (2, 5, 6), (2, 3, 5), {}),
+    "average pool, dilated tiles": (
+        "AveragePool", {"kernel_shape": [2, 2], "dilations": [3, 1], "strides": [2, 2]}, (2, 6, 6), (2, 2, 3), {},
+    ),
+    "average pool, ceil mode, padded and counted": (
+        "AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1, "count_include_pad": 1},
+        (2, 6, 6), (2, 4, 4), {},
+    ),
+    "resize along the channels": ("Resize", {"mode": "linear"}, (2, 4), (5, 4), {"r": np.zeros(0, np.float32), "s": np.float32([1, 2.5, 1])}),
+    "resize to one": (
+        "Resize", {"mode": "linear", "coordinate_transformation_mode": "align_corners"}, (2, 4), (2, 1),
+        {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 0.25])},
+    ),
+    "resize to one, pytorch's way": (
+        "Resize", {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"}, (2, 4), (2, 1),
+        {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 0.25])},
+    ),
+    "resize on chosen axes": (
+        "Resize", {"mode": "linear", "axes": [-1]}, (2, 4), (2, 9), {"r": np.zeros(0, np.float32), "s": np.float32([2.3])},
+    ),
+    **{name: ("Resize", by, (2, 4, 5), (2, 6, 3), RESIZED) for name, by in _resizes()},
+}  # fmt: skip
+
 MOVING = {
     "relu": ("Relu", {}, (4, 5), (4, 5), {}),
     "leaky relu": ("LeakyRelu", {"alpha": 0.1}, (4, 5), (4, 5), {}),
@@ -108,6 +159,13 @@ MOVING = {
     "layer norm": (
         "LayerNormalization", {"axis": -1, "epsilon": 1e-3}, (4, 6), (4, 6), {"scale": normal(6), "shift": normal(6)},
     ),
+    "layer norm by default": ("LayerNormalization", {}, (3, 4, 6), (3, 4, 6), {"scale": normal(6), "shift": normal(6)}),
+    "leaky relu by default": ("LeakyRelu", {}, (4, 5), (4, 5), {}),
+    "elu by default": ("Elu", {}, (4, 5), (4, 5), {}),
+    "celu by default": ("Celu", {}, (4, 5), (4, 5), {}),
+    "selu, of its own numbers": ("Selu", {"alpha": 0.5, "gamma": 2.0}, (4, 5), (4, 5), {}),
+    "hard sigmoid by default": ("HardSigmoid", {}, (4, 50), (4, 50), {}),
+    "response norm by default": ("LRN", {"size": 3}, (5, 3, 4), (5, 3, 4), {}),
     "layer norm over several axes, without shift": (
         "LayerNormalization", {"axis": 2}, (2, 3, 4), (2, 3, 4), {"scale": normal(3, 4)},
     ),
@@ -151,7 +209,8 @@ MOVING = {
 def plan_of(op, attributes, shape, result, constants, rule) -> Plan:
     """A plan for one node; Gelu, Swish, Identity and Dropout, which no file holds for long, are tested in nets."""
     node = helper.make_node(op, ["x", *constants], ["y"], name="layer", **attributes)
-    proto = model([node], constants, {"x": ["batch", *shape]}, {"y": ["batch", *result]})
+    opset = 19 if op == "AveragePool" and "dilations" in attributes else 18
+    proto = model([node], constants, {"x": ["batch", *shape]}, {"y": ["batch", *result]}, opset)
     return lrpc.plan_model(proto, composite=Composite("test", (Entry(rule),)))
 
 
@@ -228,6 +287,12 @@ def test_a_slope_far_below_zero_loses_no_digits(name):
     np.testing.assert_allclose(run_traced(plan, x, np.ones_like(x)).relevance, exact, rtol=3e-6)
 
 
+@pytest.mark.parametrize("rule", [rules.Gradient(), rules.abs_split()], ids=str)
+@pytest.mark.parametrize("case", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_every_geometry_equals_its_definition(case, rule):
+    check(plan_of(*case, rule), case[2], case[3])
+
+
 RELU_RULES = [rules.Pass(), rules.ReluDeconvNet(), rules.ReluGuidedBackprop(), rules.ReluBetaSmooth(10.0)]
 
 
@@ -236,8 +301,13 @@ def test_a_relu_rule_equals_its_definition(rule):
     check(plan_of(*MOVING["relu"], rule), (4, 5), (4, 5))
 
 
-def test_z_box_takes_bounds_per_channel():
-    check(plan_of(*LINEAR["conv"], rules.z_box([-4, -5, -6, -7], [4, 5, 6, 7])), (4, 6, 7), (5, 6, 7))
+PARAMETRIC_CASES = {name: case for name, case in LINEAR.items() if OPS[case[0]].parametric}
+
+
+@pytest.mark.parametrize("case", PARAMETRIC_CASES.values(), ids=PARAMETRIC_CASES)
+def test_z_box_takes_bounds_per_channel(case):
+    channels = np.arange(case[2][0])
+    check(plan_of(*case, rules.z_box((-4.0 - channels).tolist(), (4.0 + 2 * channels).tolist())), case[2], case[3])
 
 
 def test_every_op_in_the_table_has_a_case():
