@@ -19,7 +19,7 @@ _INTRODUCTION = """\
 
 One token of the code is changed at a time (a comparison, a sign, a constant, a condition, an operator's name), and the
 tests of the default suite that run that line must fail. `make mutants` draws {drawn} such mutants by a seed, from each
-file as many as is its part of the code, and always runs those that are named below. A mutant that hangs counts as noticed.
+file as many as is its part of the code, and always runs those named below. A mutant that hangs counts as noticed.
 One that computes the same as the code does is argued for, one by one.
 """
 
