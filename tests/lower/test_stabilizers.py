@@ -31,7 +31,11 @@ STABILIZERS = {
     "unsigned and clipped": Stabilizer(0.8, signed=False, clip=True),
 }
 BETWEEN = ("", "Relu")
-RULES = {"epsilon": rules.epsilon, "gamma_symmetric": lambda stabilizer: rules.gamma_symmetric(0.5, stabilizer)}
+RULES = {
+    "epsilon": rules.epsilon,
+    "gamma_symmetric": lambda stabilizer: rules.gamma_symmetric(0.5, stabilizer),
+    "bias-free gamma_symmetric": lambda stabilizer: rules.gamma_symmetric(0.5, stabilizer, "bias"),
+}
 
 
 def plan_of(between: str, rule: lrpc.rules.Rule) -> lrpc.plan.Plan:
