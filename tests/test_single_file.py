@@ -126,6 +126,14 @@ def test_normalisation_is_that_of_the_command_line(tmp_path, picture, channels):
     np.testing.assert_array_equal(actual, expected)
 
 
+def test_grey_is_pillows_to_the_last_bit():
+    """Of so many colours some lie where a weight of one more, or one less, in 65536 would round the other way."""
+    pixels = noise(1, 256, 256, 3)
+    (actual,) = through(lambda proto: picture_in(proto, [0.0], [1.0]), ["n", 1, 256, 256], pixels)
+    expected = np.asarray(Image.fromarray(pixels[0]).convert("L"), np.float32) / np.float32(255)
+    np.testing.assert_array_equal(actual[0, 0], expected)
+
+
 @pytest.mark.parametrize("size", [(7, 9), (50, 31), (3, 40), (1, 1), (8, 9)])
 def test_pictures_of_any_size_are_scaled_as_pillow_scales_them(size):
     pixels = noise(2, *size, 3)

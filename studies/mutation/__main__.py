@@ -46,9 +46,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
     parser.add_argument("--jobs", type=int, default=2, help="how many run side by side (default 2)")
-    parser.add_argument(
-        "--seconds", type=float, default=float("inf"), help="of tests for each mutant, the most telling first"
-    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="of tests for each mutant at most (default 60)")
     parser.add_argument("--again", action="store_true", help="run those that survived once more")
     parser.add_argument(
         "--file", action="append", help="every mutant of a file, or those drawn with --count; no page is written"

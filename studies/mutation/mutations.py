@@ -104,13 +104,14 @@ class _Walk:
     def visit(self, node: ast.AST, function: str, lines: range) -> Iterator[tuple[str, range, Change]]:
         if _is_left_out(node):
             return
-        lines = _lines(node) or lines
+        lines = _lines(node, lines)
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             function = f"{function}.{node.name}" if function else node.name
         for change in self._changes(node):
             yield function, lines, change
         for child in _children(node):
-            yield from self.visit(child, function, lines)
+            field = isinstance(node, ast.ClassDef) and not isinstance(child, ast.FunctionDef)
+            yield from ((f, lines if field else own, change) for f, own, change in self.visit(child, function, lines))
 
     def _at(self, line: int, column: int) -> int:
         return self._begins[line - 1] + column
@@ -190,12 +191,17 @@ class _Walk:
             yield from self._whole(test, f"not ({self._source(test)})")
 
 
-def _lines(node: ast.AST) -> range | None:
-    """Return the lines of a statement, of one with a body those of its head; None for what is no statement."""
+def _lines(node: ast.AST, around: range) -> range:
+    """Return the lines of a statement, of one with a body those of its head; for what is no statement those around it.
+
+    Defaults and the fields of a class are computed at import: of them it is the whole function or class.
+    """
     if isinstance(node, ast.match_case):
         return range(node.pattern.lineno, node.body[0].lineno)
     if not isinstance(node, ast.stmt):
-        return None
+        return around
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return range(node.lineno, (node.end_lineno or node.lineno) + 1)
     body = getattr(node, "body", None)
     end = body[0].lineno if body else (node.end_lineno or node.lineno) + 1
     return range(node.lineno, max(end, node.lineno + 1))

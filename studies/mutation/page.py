@@ -19,8 +19,8 @@ _INTRODUCTION = """\
 
 One token of the code is changed at a time (a comparison, a sign, a constant, a condition, an operator's name), and the
 tests of the default suite that run that line must fail. `make mutants` draws {drawn} such mutants by a seed, from each
-file as many as is its part of the code, and always runs those that are named below. A mutant that hangs counts as
-noticed. One that computes the same as the code does is argued for, one by one.
+file as many as is its part of the code, and always runs those named below. A mutant that hangs counts as noticed.
+One that computes the same as the code does is argued for, one by one.
 """
 
 
@@ -46,13 +46,9 @@ def page(
             [_named_row(m, stored, breaks) for m in chosen if m.key in breaks],
         ),
         "## Those that survived\n",
-        _table(("where", "change", "line"), [(_where(m), _change(m), _code(m.source)) for m in unnoticed])
-        if unnoticed
-        else "None.\n",
+        _table(("where", "change", "line", "tests run"), [_survivor_row(m, stored[m.key]) for m in unnoticed]),
         "## Those that are equivalent\n",
-        _table(("where", "change", "why"), [(_where(m), _change(m), argued[m.key]) for m in equal])
-        if equal
-        else "None.\n",
+        _table(("where", "change", "why"), [(_where(m), _change(m), argued[m.key]) for m in equal]),
     ]
     caught = all(m.key in stored and _noticed(stored[m.key]) for m in chosen if m.key in breaks)
     return "\n".join(parts), caught and rate >= WANTED
@@ -81,6 +77,11 @@ def _named_row(mutation: Mutation, stored: Mapping[str, Record], breaks: Mapping
     return _where(mutation), _change(mutation), breaks[mutation.key], by
 
 
+def _survivor_row(mutation: Mutation, record: Record) -> tuple[str, ...]:
+    ran = f"{record['ran']} of {record['covering']}"
+    return _where(mutation), _change(mutation), _code(mutation.source), ran
+
+
 def _where(mutation: Mutation) -> str:
     return f"{mutation.file}:{mutation.line}"
 
@@ -94,5 +95,7 @@ def _code(text: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "None.\n"
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -16,6 +16,7 @@ from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import relative_error
 from lrpc.ops.resize import _matrix
 from lrpc.reference import run_oracle
+from passes.load import load
 from tests.graphs import model
 
 PLACES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
@@ -57,7 +58,7 @@ def test_the_nearest_input_is_the_one_that_the_runtime_reads(place, rounding):
 
 
 def check(proto, size: int):
-    (node,) = plan_of(proto).graph.nodes
+    (node,) = load(proto).nodes
     np.testing.assert_array_equal(_matrix(node, 2) @ np.arange(size), read(proto, size), err_msg=str(node))
 
 

@@ -11,6 +11,7 @@ from lrpc.composite import Composite, Entry
 from lrpc.inspect.traced import run_traced
 from lrpc.inspect.validate import relative_error
 from lrpc.kinds import Kind
+from lrpc.lower import relevance_graph
 from lrpc.reference import run_oracle
 from lrpc.stabilizer import Stabilizer
 from lrpc.targets import TARGETS
@@ -31,7 +32,11 @@ STABILIZERS = {
     "unsigned and clipped": Stabilizer(0.8, signed=False, clip=True),
 }
 BETWEEN = ("", "Relu")
-RULES = {"epsilon": rules.epsilon, "gamma_symmetric": lambda stabilizer: rules.gamma_symmetric(0.5, stabilizer)}
+RULES = {
+    "epsilon": rules.epsilon,
+    "gamma_symmetric": lambda stabilizer: rules.gamma_symmetric(0.5, stabilizer),
+    "bias-free gamma_symmetric": lambda stabilizer: rules.gamma_symmetric(0.5, stabilizer, "bias"),
+}
 
 
 def plan_of(between: str, rule: lrpc.rules.Rule) -> lrpc.plan.Plan:
@@ -58,3 +63,18 @@ def test_a_factor_cancels_only_what_the_stabilizer_leaves_of_it(stabilizer, rule
     for target in (None, TARGETS["cpu"]):
         ours = run_traced(plan, x, seed, target)
         assert relative_error(ours.relevance, exact.relevance) < max(2e-6, 4 * yardstick), target
+
+
+CANCELS = {"plain", "with a floor", "nothing"}
+
+
+@pytest.mark.parametrize("between", ["", "Relu", "Tanh"], ids=lambda between: between or "nothing between")
+@pytest.mark.parametrize("name", STABILIZERS)
+def test_where_a_factor_cancels_the_product_is_never_made(name, between):
+    """C * v / (v + m) is C times a quotient near 1; behind a Tanh the factor is another tensor than the denominator."""
+    plan = plan_of(between, rules.epsilon(STABILIZERS[name]))
+    graph, _ = relevance_graph(plan, target=TARGETS["cpu"])
+    made = {node.name for node in graph.graph.node}
+    cancelled = name in CANCELS and between != "Tanh"
+    assert ("below/s/kept" in made) == cancelled
+    assert ("below/product" in made) == (not cancelled)
