@@ -37,8 +37,8 @@ def page(
     equal = [m for m in others if m.key in argued]
     parts = [
         _INTRODUCTION.format(drawn=len(others)),
-        f"Of {len(others)} mutants (seed {seed}) {len(equal)} are equivalent; of the other {len(differing)} "
-        f"{len(noticed)} were noticed, **{rate:.1%}**.\n",
+        f"Of {len(others)} mutants (seed {seed}) {len(equal)} are equivalent; {len(noticed)} "
+        f"of the other {len(differing)} were noticed, **{rate:.1%}**.\n",
         _by_folder(others, stored, argued),
         "## The named ones\n",
         _table(
@@ -91,7 +91,7 @@ def _change(mutation: Mutation) -> str:
 
 
 def _code(text: str) -> str:
-    return "`" + " ".join(text.split()).replace("|", "\\|") + "`"
+    return "`" + " ".join(text.split()).replace("|", "\\|") + "`" if text.strip() else "nothing"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
