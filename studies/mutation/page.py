@@ -20,7 +20,8 @@ _INTRODUCTION = """\
 One token of the code is changed at a time (a comparison, a sign, a constant, a condition, an operator's name), and the
 tests of the default suite that run that line must fail. `make mutants` draws {drawn} such mutants by a seed, from each
 file as many as is its part of the code, and always runs those named below. A mutant that hangs counts as noticed.
-One that computes the same as the code does is argued for, one by one.
+One that computes the same as the code does is argued for, one by one. The tests were written with this draw at hand, so
+that another one (`make mutants OPTIONS="--seed 1"`) is the harder question.
 """
 
 
