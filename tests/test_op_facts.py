@@ -259,3 +259,9 @@ def test_only_elementwise_functions_keep_zero():
         case[0] for case in CASES.values() if OPS[case[0]].keeps_zero(plan_of(*case, rules.Gradient()).graph.nodes[0])
     }
     assert keep - {op for op, known in OPS.items() if known.kind is lrpc.kinds.Kind.ACTIVATION} == {"LRN"}
+
+
+def test_which_ops_keep_their_inputs_shape():
+    others = {name for name, op in OPS.items() if op.kind is not lrpc.kinds.Kind.ACTIVATION and op.elementwise}
+    assert others == {"BatchNormalization", "LayerNormalization", "LRN", "Identity", "Dropout"}
+    assert all(op.elementwise for op in OPS.values() if op.kind is lrpc.kinds.Kind.ACTIVATION)

@@ -57,6 +57,8 @@ CASES = {
     "a conv whose bias is left out": ("Conv", WINDOW, [SHAPE, W, NONE], ("n", 5, 4), ""),
     "a computed weight": ("Conv", WINDOW, [SHAPE, (5, 4, 3)], ("n", 5, 4), f"its weight is {COMPUTED}"),
     "a computed bias": ("Conv", WINDOW, [SHAPE, W, (5,)], ("n", 5, 4), f"its bias is {COMPUTED}"),
+    "a conv of unknown result": ("Conv", WINDOW, [SHAPE, W], None, "its shape is unknown"),
+    "a max pool of unknown result": ("MaxPool", WINDOW, [SHAPE], None, "its shape is unknown"),
     "a conv of dynamic size": ("Conv", WINDOW, [("n", 4, "w"), W], ("n", 5, "v"), DYNAMIC),
     "a conv of dynamic channels": ("Conv", WINDOW, [("n", "c", 6), W], ("n", 5, 4), DYNAMIC),
     "a conv without pads": ("Conv", {"kernel_shape": [3]}, [SHAPE, W], ("n", 5, 4), "automatic padding could not be resolved"),

@@ -59,6 +59,9 @@ CASES = {
     ),
     "a Resize by one": ([helper.make_node("Resize", ["a", "", "s"], ["b"], name="r")], {"s": np.ones(4, np.float32)}, PICTURE, PICTURE, []),
     "a Resize by one of any size": ([helper.make_node("Resize", ["a", "", "s"], ["b"], name="r")], {"s": np.ones(4, np.float32)}, ANY_SIZE, ANY_SIZE, []),
+    "a Resize by a little that keeps the size": (
+        [helper.make_node("Resize", ["a", "", "s"], ["b"], name="r")], {"s": np.float32([1, 1, 1.1, 1])}, PICTURE, PICTURE, ["Resize"],
+    ),
     "a Resize to its own size": ([helper.make_node("Resize", ["a", "", "", "n"], ["b"], name="r")], {"n": np.array([3, 2, 4, 6])}, FIXED, FIXED, []),
     "a Resize": (
         [helper.make_node("Resize", ["a", "", "s"], ["b"], name="r")], {"s": np.float32([1, 1, 1, 2])}, PICTURE, ("n", 2, 4, 12), ["Resize"],

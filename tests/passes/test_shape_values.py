@@ -39,6 +39,7 @@ KNOWN = {
     "one behind another": "a = Gather(s, two) b = Unsqueeze(a, zeros) y = Concat<axis = 0>(b, three)",
     "one of a vector": "a = Slice(s, ones, three) b = Gather(a, zero) y = Div(b, one)",
     "a scale": "h = Gather(s, two) f = Cast<to = 1>(h) g = Mul(f, half) i = Floor(g) y = Cast<to = 7>(i)",
+    "a scale that leaves a rest": "h = Gather(s, one) f = Cast<to = 1>(h) g = Mul(f, half) i = Floor(g) y = Cast<to = 7>(i)",
     "a part of a shape": "y = Shape<start = 1, end = -1>(x)",
     "a scalar of a vector": "a = Slice(s, ones, three) b = Slice(a, zeros, ones) y = Squeeze(b, zeros)",
 }

@@ -102,7 +102,7 @@ def test_values_that_are_not_as_many_as_said_are_refused():
 def test_an_input_of_an_unknown_type_is_refused(kind):
     proto = model([node("Relu", "x", "y")], {}, {"x": ["n", 2]}, {"y": ["n", 2]})
     proto.graph.input[0].type.tensor_type.elem_type = kind
-    with pytest.raises(LrpcError, match="model"):
+    with pytest.raises(LrpcError, match="The input x of model is not a tensor of a known type"):
         load(proto)
 
 
@@ -123,4 +123,21 @@ def test_what_is_too_large_for_one_message_leaves_out_its_matrices(monkeypatch):
 
 
 def test_a_message_has_room_for_more_than_its_weights():
+    assert left_out(to_proto(load(model([node("Relu", "x", "y")], {}, {"x": ["n", 2]}, {"y": ["n", 2]})))) == []
     assert 2**24 < 2**31 - LARGEST < 2**28
+
+
+@pytest.mark.parametrize("size", [1 << 20, 3], ids=["absurd", "small"])
+@pytest.mark.parametrize("kind", [np.int64, np.float32], ids=["a target", "no target"])
+def test_a_constant_shape_that_no_machine_holds_is_refused_by_name(size, kind):
+    if kind is np.int64:
+        proto = model(
+            [node("Expand", "x s", "y")], {"s": np.array([size, size, 2])}, {"x": [1, 1, 2]}, {"y": [size, size, 2]}
+        )
+    else:
+        proto = model([node("Add", "x s", "y")], {"s": np.float32([size, size])}, {"x": ["n", 2]}, {"y": ["n", 2]})
+    if kind is np.int64 and size > 3:
+        with pytest.raises(LrpcError, match=f"Expand 'expand_y' of model makes a tensor of {2 * size**2} values"):
+            load(proto)
+        return
+    assert len(load(proto).nodes) == 1
