@@ -19,13 +19,15 @@ from lrpc.lower import explain_graph, forward_graph, relevance_graph
 from lrpc.lower.half import half_forward as to_half
 from lrpc.lower.tunable import tunables
 from lrpc.manifest import FORMAT, Box, Input, Manifest, Model, PlanRow, Tensor, Thresholds, Where
+from lrpc.ops import OPS
 from lrpc.pictures import Pictures
 from lrpc.plan import Overrides, Plan, assign
 from lrpc.rule_facts import box_of
 from lrpc.supported import check_supported
 from lrpc.targets import TARGETS, Target, target_of
+from passes.batch_axis import batch_problems
 from passes.check import problems
-from passes.errors import LrpcError
+from passes.errors import LrpcError, Problem
 from passes.graph import Graph, static_shape
 from passes.load import load
 from passes.pipeline import canonize
@@ -189,7 +191,18 @@ def plan_model(
     found = problems(graph)
     canonical = canonize(graph, report=report)
     _check_names(canonical)
-    return assign(canonical, composite or default_composite(canonical), rules, found)
+    known = {problem.layer for problem in found}
+    mixed = [problem for problem in _mixed_samples(canonical) if problem.layer not in known]
+    return assign(canonical, composite or default_composite(canonical), rules, [*found, *mixed])
+
+
+def _mixed_samples(canonical: Graph) -> list[Problem]:
+    """Return where a canonized graph mixes samples, or moves them off the first axis: spellings do that, and undo it.
+
+    Where ops have no rule at all, as those of attention, what only moves samples for them is not told beside them.
+    """
+    mixed, ruled = batch_problems(canonical), all(node.op in OPS for node in canonical.nodes)
+    return [problem for problem in mixed if ruled or problem.op not in OPS]
 
 
 def default_composite(graph: Graph) -> Composite:

@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from passes.batch_axis import batch_problems
 from passes.errors import Problem
 from passes.graph import Graph, held, kind, static_shape, subgraph_nodes
 from passes.spell_attributes import stray_bias
@@ -34,14 +33,11 @@ def problems(graph: Graph) -> list[Problem]:
 
     Control flow, ops outside the standard, quantised ops and weights, weights that are NaN or infinite,
     BatchNormalization and Dropout in training mode, types other than float32, sizes
-    and windows beyond what can be computed, samples that are mixed or do not lie along the first axis, an output that
-    does not depend on the input.
+    and windows beyond what can be computed, an output that does not depend on the input.
     """
     first = (next(_node_problems(node), None) for node in graph.nodes)
     found = [problem for problem in first if problem is not None]
-    told = {problem.layer for problem in found}
-    mixed = [problem for problem in batch_problems(graph) if problem.layer not in told]
-    return [*found, *mixed, *_input_problems(graph), *_output_problems(graph)]
+    return [*found, *_input_problems(graph), *_output_problems(graph)]
 
 
 def _node_problems(node: gs.Node) -> Iterator[Problem]:

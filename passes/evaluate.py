@@ -10,15 +10,8 @@ import onnx.shape_inference
 import onnx_graphsurgeon as gs
 import onnxruntime as ort
 
-from passes.graph import constant, kind, producer, static_shape
+from passes.graph import LITERALS, constant, kind, producer, static_shape
 
-_LITERALS = {
-    "value": None,
-    "value_float": np.float32,
-    "value_floats": np.float32,
-    "value_int": np.int64,
-    "value_ints": np.int64,
-}
 _ENLARGING = {"ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"}
 """Their results can be larger than what they come from by any factor."""
 _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
@@ -60,7 +53,7 @@ def evaluate(node: gs.Node, opset: int, largest: int) -> list[np.ndarray] | None
 
 
 def _literal(node: gs.Node) -> list[np.ndarray] | None:
-    for key, dtype in _LITERALS.items():
+    for key, dtype in LITERALS.items():
         if key in node.attrs:
             value = node.attrs[key]
             return [np.array(value.values if dtype is None else value, dtype)]

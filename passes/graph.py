@@ -143,13 +143,25 @@ def constant(tensor: gs.Tensor) -> np.ndarray | None:
     return tensor.values if isinstance(tensor, gs.Constant) else None
 
 
+LITERALS = {
+    "value": None,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
+"""What a Constant node holds, by attribute, and its type where graphsurgeon gives Python's numbers."""
+
+
 def held(tensor: gs.Tensor) -> np.ndarray | None:
     """Return a constant's array, also where it still is a Constant node; None for what is computed."""
     node = producer(tensor)
     if node is None or kind(node) != "Constant":
         return constant(tensor)
-    told = next((value for name, value in node.attrs.items() if name.startswith("value")), None)
-    return np.asarray(told.values if isinstance(told, gs.Constant) else told) if told is not None else None
+    name, told = next(((key, value) for key, value in node.attrs.items() if key.startswith("value")), ("", None))
+    if told is None:
+        return None
+    return np.asarray(told.values if isinstance(told, gs.Constant) else told, LITERALS.get(name))
 
 
 def static_shape(tensor: gs.Tensor) -> tuple[int | None, ...] | None:

@@ -1,6 +1,7 @@
 """Health warns of what cannot be trusted, whatever the sum says."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import lrpc
 from lrpc import composites, rules
 from lrpc.health import Health, HealthWarning, health
-from lrpc.manifest import Thresholds
+from lrpc.manifest import Box, Input, Picture, Thresholds
 from tests.graphs import picture, small_resnet
 
 
@@ -81,7 +82,7 @@ class Explained(lrpc.Explainer):
     """An explainer of a manifest alone."""
 
     def __init__(self, **manifest):
-        self.manifest = manifest
+        self.manifest = SimpleNamespace(**{"picture": None, **manifest})
 
 
 # low, high, values by channel: how many are outside; pictures are normalised in float32, which is let pass
@@ -99,13 +100,13 @@ OUTSIDE = {
 @pytest.mark.parametrize(("low", "high", "values", "count"), OUTSIDE.values(), ids=OUTSIDE)
 def test_values_outside_the_box_are_counted(low, high, values, count):
     x = np.array([values], np.float32)
-    found = Explained(box={"low": low, "high": high}).outside_box(x)
+    found = Explained(box=Box(low, high)).outside_box(x)
     assert [text.split(" input")[0] for text in found] == ([f"{count} of {x.size}"] if count else [])
 
 
 def test_pictures_are_held_against_the_box_as_the_model_sees_them():
-    box, picture = {"low": -1.0, "high": 1.0}, {"name": "image", "shape": [None, None, 3]}
-    entry = {"mean": [0.5, 0.5, 0.25], "std": [0.5, 0.5, 0.25]}
+    box, picture = Box(-1.0, 1.0), Picture("image", (None, None, 3))
+    entry = Input("x", (3, None, None), mean=(0.5, 0.5, 0.25), std=(0.5, 0.5, 0.25))
     pixels = np.array([[[[0, 255, 0]], [[255, 128, 255]]]], np.uint8)  # the last channel reaches 3
     found = Explained(box=box, picture=picture, input=entry).outside_box(pixels)
     assert found[0].startswith("1 of 6 ")
@@ -126,7 +127,7 @@ def test_health_of_each_sample_is_in_units_of_its_seed():
     ("size", "alarmed"), [(0.0, False), (0.4, True), (0.5, False), (1.0, False), (3.0, False), (3.1, True)]
 )
 def test_alarms_begin_beyond_the_thresholds(size, alarmed):
-    (alarm,) = of(abs_sum=size).alarms({"abs_sum": [0.5, 3.0]})
+    (alarm,) = of(abs_sum=size).alarms(0.5, 3.0)
     assert bool(alarm) is alarmed
     assert ("vanishes" in alarm) == (alarmed and size < 1)
     assert ("explodes" in alarm) == (alarmed and size > 1)

@@ -16,6 +16,7 @@ from lrpc.heatmap import colour_table, render
 from lrpc.image import InputSpec, load_images
 from lrpc.lower.heatmap import heatmap_out
 from lrpc.lower.picture import picture_in
+from lrpc.manifest import Picture
 from models.shapes.localisation import MODEL
 from tests.graphs import METADATA, model, small_resnet
 
@@ -108,8 +109,8 @@ def test_either_comes_without_the_other(tmp_path, preprocess, heatmap):
     assert ("heatmap" in {value.name for value in session.get_outputs()}) == heatmap
     assert (session.get_inputs()[0].name == "image") == bool(preprocess)
     manifest = lrpc.Explainer(path).manifest
-    assert manifest["heatmap"] == ({"name": "heatmap", "type": "uint8", "shape": [8, 8, 3]} if heatmap else None)
-    assert manifest["picture"] == ({"name": "image", "type": "uint8", "shape": [8, 8, 3]} if preprocess else None)
+    assert manifest.heatmap == (Picture("heatmap", (8, 8, 3)) if heatmap else None)
+    assert manifest.picture == (Picture("image", (8, 8, 3)) if preprocess else None)
 
 
 @pytest.mark.parametrize("picture", ["photo.png", "grey.png", "alpha.png"])

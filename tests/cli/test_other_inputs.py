@@ -16,6 +16,7 @@ from lrpc.cli import main
 from lrpc.inspect import conformance as conformance_module
 from lrpc.inspect.conformance import example_feeds
 from lrpc.inspect.runtimes import RUNTIMES
+from lrpc.manifest import Input
 from lrpc.package.triton_config import signature
 from tests.two_inputs import NETS, normal
 
@@ -198,7 +199,7 @@ def test_a_triton_model_has_every_input(run, bundle):
 def test_metadata_of_another_shape_are_not_those_of_the_chosen_input(run):
     run("compile", "model.onnx", "--input", "z", "-o", "z.lrp", "--composite", "epsilon-plus")
     manifest = lrpc.Explainer("z.lrp").manifest
-    assert manifest["input"] == {"name": "z", "shape": [2], "mean": None, "std": None, "low": None, "high": None}
-    assert manifest["classes"] == ["ant", "bee", "cat"]
+    assert manifest.input == Input("z", (2,))
+    assert manifest.classes == ("ant", "bee", "cat")
     assert "epsilon-plus-flat" in run("plan", "model.onnx", "--input", "z").stdout
     assert "epsilon-gamma-box" in run("plan", "model.onnx", "--input", "x").stdout
