@@ -10,11 +10,12 @@ import onnx.numpy_helper
 import onnx.shape_inference
 
 from passes.errors import LrpcError
+from passes.numbers import short
 from passes.shape_values import known_sizes, put_sizes
 
 _TARGETS = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
 """Which operand tells how large the result is."""
-_MOST_VALUES, _LONGEST_SHAPE = 1 << 31, 64
+_MOST_VALUES, _LONGEST_SHAPE = 1 << 28, 64
 _INVENTED = "unk__"
 """How shape inference, and some exporters, name an axis of which they know nothing."""
 
@@ -31,6 +32,24 @@ def name_dynamic_axes(proto: onnx.ModelProto) -> None:
                 dim.Clear()
 
 
+def declare_outputs(proto: onnx.ModelProto, label: str) -> None:
+    """Give the outputs for which a file states no type or shape, as runtimes allow, the inferred ones, in place."""
+    bare = [
+        v for v in proto.graph.output if not v.type.tensor_type.HasField("shape") or not v.type.tensor_type.elem_type
+    ]
+    if not bare:
+        return
+    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    known = {value.name: value for value in inferred.graph.output}
+    for value in bare:
+        if not known[value.name].type.tensor_type.HasField("shape"):
+            raise LrpcError(
+                f"The output {value.name} of {label} has no shape, and none can be inferred.",
+                hint="Export the model with the shapes of its outputs.",
+            )
+        value.CopyFrom(known[value.name])
+
+
 def refuse_absurd_targets(proto: onnx.ModelProto, label: str) -> None:
     """Raise LrpcError where a constant shape is of more values than any machine holds: inference would write them."""
     known = dict(_constants(proto.graph))
@@ -39,7 +58,7 @@ def refuse_absurd_targets(proto: onnx.ModelProto, label: str) -> None:
         size = math.prod(abs(value) for value in known.get(operand, ()) if value not in (0, -1))
         if size > _MOST_VALUES:
             raise LrpcError(
-                f"{node.op_type} {node.name or node.output[0]!r} of {label} makes a tensor of {size} values.",
+                f"{node.op_type} {node.name or node.output[0]!r} of {label} makes a tensor of {short(size)} values.",
                 hint="The file is damaged; export or download it again.",
             )
 

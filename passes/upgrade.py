@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -13,6 +12,7 @@ import onnx.reference
 import onnx.version_converter
 import onnxruntime as ort
 
+from passes.budget import refuse_large_run
 from passes.errors import LrpcError
 from passes.old_forms import old_forms
 
@@ -26,7 +26,6 @@ Runner = Callable[[onnx.ModelProto, Feeds], list[np.ndarray]]
 IR_VERSION = 10
 """Of what is converted and of probes: every runtime that runs opset 18 and newer reads it, whatever the file's was."""
 _SIZES = (32, 1, 224)
-_MOST_VALUES = 1 << 28
 _OLDEST_RUNNABLE = 7
 _EXPORT_AGAIN = f"Export it again at opset {OPSET} or newer."
 
@@ -100,12 +99,16 @@ def _example(proto: onnx.ModelProto, run: Runner) -> tuple[Feeds, list[np.ndarra
 
 def _random_feeds(proto: onnx.ModelProto, dynamic: int) -> Feeds:
     rng = np.random.default_rng(0)
+    shapes = {
+        value.name: [
+            dim.dim_value or (dynamic if axis else 1) for axis, dim in enumerate(value.type.tensor_type.shape.dim)
+        ]
+        for value in proto.graph.input
+    }
+    refuse_large_run(proto, shapes, _EXPORT_AGAIN)
     feeds = {}
     for value in proto.graph.input:
-        tensor = value.type.tensor_type
-        shape = [dim.dim_value or (dynamic if axis else 1) for axis, dim in enumerate(tensor.shape.dim)]
-        if math.prod(shape) > _MOST_VALUES:
-            raise LrpcError(f"The input {value.name} has the shape {shape}, which is too large to run the model.")
+        tensor, shape = value.type.tensor_type, shapes[value.name]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
         feeds[value.name] = rng.standard_normal(shape).astype(dtype)
     return feeds
