@@ -192,7 +192,9 @@ def _load_array(path: Path, spec: InputSpec) -> np.ndarray:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < np.finfo(np.float32).max
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float(np.finfo(np.float32).max)
+    )
 
 
 def _are_names(classes: object) -> bool:

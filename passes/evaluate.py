@@ -98,7 +98,7 @@ def _is_small(node: gs.Node, values: list[np.ndarray | None], largest: int) -> b
 def stored_bytes(value: np.ndarray) -> int:
     """Return how many bytes an array holds in memory: one value that is shown at every position is one value."""
     own = math.prod(size for size, step in zip(value.shape, value.strides, strict=True) if step)
-    return own * value.itemsize
+    return int(own * value.itemsize)
 
 
 def _known_size(node: gs.Node) -> list[np.ndarray] | None:

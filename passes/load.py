@@ -101,6 +101,18 @@ def _refuse_missing_weights(proto: onnx.ModelProto, label: str) -> None:
         )
 
 
+def _refuse_two_opsets(proto: onnx.ModelProto, label: str) -> None:
+    versions = sorted({entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")})
+    if len(versions) > 1:
+        raise LrpcError(f"{label} imports two opsets of the standard operators: {versions}.", hint=_DAMAGED)
+
+
+def _refuse_undecodable(proto: onnx.ModelProto, label: str) -> None:
+    """Refuse metadata that no file could be written with again: protobuf hands over as bytes what is no UTF-8."""
+    if any(isinstance(text, bytes) for entry in proto.metadata_props for text in (entry.key, entry.value)):
+        raise LrpcError(f"The metadata of {label} are not text in UTF-8.", hint=_DAMAGED)
+
+
 def _refuse_sparse(proto: onnx.ModelProto, label: str) -> None:
     if proto.graph.sparse_initializer:
         names = ", ".join(weight.values.name for weight in proto.graph.sparse_initializer)
@@ -154,6 +166,8 @@ def _prepared(proto: onnx.ModelProto, label: str, large: bool) -> onnx.ModelProt
     proto.graph.input.extend(inputs)
     proto.ir_version = max(proto.ir_version, _IR_WITHOUT_INPUTS)
     refuse_absurd_targets(proto, label)
+    _refuse_two_opsets(proto, label)
+    _refuse_undecodable(proto, label)
     declare_outputs(proto, label)
     without = _as_inputs(proto) if large else proto
     onnx.checker.check_model(without)

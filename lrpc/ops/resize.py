@@ -22,7 +22,7 @@ _ROUND = {
     "ceil": math.ceil,
 }
 _LEAST, _LARGEST_MATRIX = 256, 1 << 25
-"""Values of the matrix along an axis, of at least so many a row: 4096 positions become at most 8192, and 8 become 131072."""
+"""Values of the matrix along an axis, at least so many a row: 4096 positions become at most 8192, 8 at most 131072."""
 _PLACES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 
 
