@@ -64,6 +64,7 @@ class _Buffers:
     def __init__(
         self, session: ort.InferenceSession, device: str, feeds: Mapping[str, np.ndarray], outputs: Shapes
     ) -> None:
+        _check_fixed(session, feeds)
         self._inputs = {name: _on(device, value.shape, value.dtype) for name, value in feeds.items()}
         self._outputs = {name: _on(device, shape, np.dtype(np.float32)) for name, shape in outputs.items()}
         self._bound = session.io_binding()
@@ -86,9 +87,27 @@ class _Buffers:
     def run(self, session: ort.InferenceSession, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         for name, value in feeds.items():
             self._inputs[name].update_inplace(value)
-        session.run_with_iobinding(self._bound)
+        try:
+            session.run_with_iobinding(self._bound)
+        except Exception as error:  # ONNX Runtime raises types of its own, which it does not export
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+            raise LrpcError(
+                f"ONNX Runtime cannot run this batch of {self.count}: {reason}",
+                hint="Where memory is short, run it in smaller parts: --max-batch, or max_batch= in Python.",
+            ) from error
         # On the CPU .numpy() is the buffer itself, which the next call overwrites.
         return [np.array(buffer.numpy()) for buffer in self._outputs.values()]
+
+
+def _check_fixed(session: ort.InferenceSession, feeds: Mapping[str, np.ndarray]) -> None:
+    """Raise LrpcError where the graph has a fixed batch, and this one is another."""
+    for entry in session.get_inputs():
+        fed = feeds.get(entry.name)
+        if fed is not None and entry.shape and isinstance(entry.shape[0], int) and entry.shape[0] != len(fed):
+            raise LrpcError(
+                f"The model takes exactly {entry.shape[0]} samples at once; here are {len(fed)}.",
+                hint=f"Give an .npy file of {entry.shape[0]} samples, or export the model with a dynamic batch.",
+            )
 
 
 def _on(device: str, shape: Sequence[int], dtype: np.dtype) -> ort.OrtValue:

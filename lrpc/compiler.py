@@ -28,6 +28,7 @@ from lrpc.targets import TARGETS, Target, target_of
 from passes.batch_axis import batch_problems
 from passes.check import problems
 from passes.errors import LrpcError, Problem
+from passes.file_errors import file_errors
 from passes.graph import Graph, static_shape
 from passes.load import load
 from passes.pipeline import canonize
@@ -74,8 +75,21 @@ class Compiled:
         Raises LrpcError where `path` is taken, the output is no (n, classes), the model takes no pictures, or the
         target lacks an operator.
         """
-        path = Path(path)
-        pictures = Pictures(preprocess, heatmap)
+        with file_errors(path, "written"):
+            return self._save(
+                Path(path), Pictures(preprocess, heatmap), force, single_file, seed_input, tunable, half_forward
+            )
+
+    def _save(
+        self,
+        path: Path,
+        pictures: Pictures,
+        force: bool,
+        single_file: bool,
+        seed_input: bool,
+        tunable: bool,
+        half_forward: bool,
+    ) -> Path:
         pictures.check(self.plan.graph, single_file)
         if not seed_input:
             _check_classes(self.plan.graph)

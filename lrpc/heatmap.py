@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from passes.errors import LrpcError
+from passes.file_errors import file_errors
 
 COLOURS = "seismic"
 """matplotlib's diverging map from blue over white to red; zero is exactly its middle."""
@@ -86,6 +90,15 @@ def contact_sheet(
         if labels:
             pen.text((_PAD, top + side + 1), labels[number], fill="black", font=font)
     return sheet
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture in the format that the name ends in. Raises LrpcError where it cannot be written."""
+    try:
+        with file_errors(path, "written"):
+            picture.save(path)
+    except ValueError as error:
+        raise LrpcError(f"{path} cannot be written: {error}.", hint="Give a name that ends in .png.") from error
 
 
 def _scaled(picture: np.ndarray, side: int) -> Image.Image:

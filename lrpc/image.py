@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from lrpc.array_file import read_array
 from lrpc.manifest import Manifest
+from lrpc.picture_file import read_picture
 from passes.errors import LrpcError
 
 FITS = ("crop", "stretch", "exact")
@@ -45,6 +47,21 @@ class InputSpec:
             return None
         return [(value - mean) / std for mean, std in zip(self.mean, self.std, strict=True)]
 
+    def problem(self) -> str:
+        """Return what of it no model can mean, "" if nothing is."""
+        if not all(isinstance(size, int) and size > 0 for size in self.shape):
+            return "its shape is not a list of sizes above 0"
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and not (isinstance(values, list) and all(map(_is_finite, values))):
+                return f"its {name} is not a list of numbers"
+            if values is not None and len(values) != (self.shape or (0,))[0]:
+                return f"its {name} has {len(values)} numbers, not one for each channel"
+        if self.std is not None and not all(value > 0 for value in self.std):
+            return "its std is not above 0 everywhere"
+        if self.classes is not None and not _are_names(self.classes):
+            return f"the classes in {CLASSES_KEY} are not a list of names"
+        return ""
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> InputSpec | None:
         """Read what `lrpc export` stored in a model's metadata; None where there is nothing."""
@@ -53,9 +70,18 @@ class InputSpec:
         try:
             entry = json.loads(metadata[INPUT_KEY])
             classes = json.loads(metadata.get(CLASSES_KEY, "null"))
-            return cls(tuple(entry["shape"]), entry.get("mean"), entry.get("std"), classes)
-        except (ValueError, KeyError, TypeError) as error:
-            raise LrpcError(f"The model's metadata {INPUT_KEY} cannot be read: {error}") from error
+            spec = cls(tuple(entry["shape"]), entry.get("mean"), entry.get("std"), classes)
+            reason = spec.problem()
+        except KeyError as error:
+            reason = f"it has no {error}"
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            reason = 'it is not JSON such as {"shape": [3, 224, 224], "mean": [..], "std": [..]}'
+        if reason:
+            raise LrpcError(
+                f"The model's metadata {INPUT_KEY} cannot be used: {reason}.",
+                hint="Export the model again, or mend what the file tells of its input.",
+            )
+        return spec
 
     @classmethod
     def from_manifest(cls, manifest: Manifest) -> InputSpec:
@@ -82,8 +108,6 @@ def load_images(paths: Sequence[str | Path], spec: InputSpec, fit: str = "crop")
     """
     batches, pictures = [], []
     for path in map(Path, paths):
-        if not path.is_file():
-            raise LrpcError(f"{path} does not exist." if not path.exists() else f"{path} is no file.")
         batch = _load_array(path, spec) if path.suffix == ".npy" else _load_picture(path, spec, fit)[None]
         batches.append(batch)
         pictures += [to_picture(sample, spec) for sample in batch]
@@ -112,13 +136,18 @@ def load_inputs(
 
 def to_picture(sample: np.ndarray, spec: InputSpec) -> np.ndarray:
     """Undo the normalisation of one sample (c, h, w): uint8 (h, w, 3)."""
+    if sample.ndim != 3:
+        raise LrpcError(
+            f"The model takes samples of shape {sample.shape}, which no picture shows.",
+            hint="Explain it in Python: lrpc.Explainer takes and returns arrays.",
+        )
     if spec.mean is not None and spec.std is not None:
         values = sample * _channels(spec.std) + _channels(spec.mean)
     else:
         low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
         values = (sample - low) / (high - low or 1.0)
     pixels = np.clip(np.rint(np.nan_to_num(values) * 255), 0, 255).astype(np.uint8).transpose(1, 2, 0)
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels[..., :3]
+    return np.repeat(pixels[..., :1], 3, axis=2) if pixels.shape[2] < 3 else pixels[..., :3]
 
 
 def _load_picture(path: Path, spec: InputSpec, fit: str) -> np.ndarray:
@@ -132,24 +161,11 @@ def _load_picture(path: Path, spec: InputSpec, fit: str) -> np.ndarray:
             "The model does not tell how pictures are normalised (mean and std).",
             hint="Export it with `lrpc export ... --mean M --std S`, or give an .npy file of normalised samples.",
         )
-    try:
-        with Image.open(path) as file:
-            picture = _flat(ImageOps.exif_transpose(file), "L" if spec.shape[0] == 1 else "RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise LrpcError(f"{path} is not a picture that can be read, or it is truncated.") from error
+    picture = read_picture(path, "L" if spec.shape[0] == 1 else "RGB")
     pixels = np.asarray(_fitted(picture, spec, fit, path), np.float32) / 255
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     normalised: np.ndarray = ((planes - _channels(spec.mean)) / _channels(spec.std)).astype(np.float32)
     return normalised
-
-
-def _flat(picture: Image.Image, mode: str) -> Image.Image:
-    """Lay a transparent picture on white."""
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert(mode)
 
 
 def _fitted(picture: Image.Image, spec: InputSpec, fit: str, path: Path) -> Image.Image:
@@ -167,15 +183,23 @@ def _fitted(picture: Image.Image, spec: InputSpec, fit: str, path: Path) -> Imag
 
 
 def _load_array(path: Path, spec: InputSpec) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise LrpcError(f"{path} is not an .npy array of numbers, or it is truncated.") from error
+    array = read_array(path)
     batch = array[None] if array.ndim == len(spec.shape) else array
-    if batch.shape[1:] != tuple(spec.shape) or batch.dtype.kind not in "fiu":
+    if batch.shape[1:] != tuple(spec.shape) or batch.dtype.kind not in "fiu" or not len(batch):
         raise LrpcError(f"{path} holds {array.dtype} of shape {array.shape}; the model takes {('n', *spec.shape)}.")
-    samples: np.ndarray = batch.astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and health counts it
+        samples: np.ndarray = np.array(batch, np.float32)
     return samples
+
+
+def _is_finite(value: object) -> bool:
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float(np.finfo(np.float32).max)
+    )
+
+
+def _are_names(classes: object) -> bool:
+    return isinstance(classes, list) and all(isinstance(name, str) for name in classes)
 
 
 def _channels(values: Sequence[float]) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import LrpcError
+from passes.file_errors import file_errors
 
 if TYPE_CHECKING:
     from lrpc.inspect.trace import Row
@@ -44,8 +45,9 @@ def plot_trace(traces: Mapping[str, tuple[Sequence[Row], float]], path: Path) ->
     axes.legend(loc="upper left")
     axes.grid(axis="y", alpha=0.4)
     try:
-        figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
+        with file_errors(path, "written"):
+            figure.savefig(path, dpi=110)
+    except ValueError as error:
         raise LrpcError(f"{path} cannot be written: {error}", hint="Give a name that ends in .png or .svg.") from error
 
 

@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
 from passes.graph import Graph, held, kind, static_shape, subgraph_nodes
+from passes.numbers import short, short_list
 from passes.spell_attributes import stray_bias
 
 _CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
@@ -66,13 +67,13 @@ def _out_of_range(node: gs.Node) -> str:
     """Return what of a node is too large to be meant, or to be computed in the time that there is, "" if nothing is."""
     for name in ("transA", "transB") if node.op == "Gemm" else ("count_include_pad", "ceil_mode"):
         if node.attrs.get(name, 0) not in (0, 1):
-            return f"its {name} is {node.attrs[name]}, neither 0 nor 1"
+            return f"its {name} is {short(node.attrs[name])}, neither 0 nor 1"
     largest = max((_values_a_sample(output) for output in node.outputs), default=0)
     if largest > _MOST_VALUES:
-        return f"its output has {largest} values a sample, more than any machine holds"
+        return f"its output has {short(largest)} values a sample, more than any machine holds"
     kernel = [int(size) for size in node.attrs.get("kernel_shape", ())]
     if "Pool" in node.op and math.prod(kernel) > _LARGEST_WINDOW:
-        return f"its window {kernel} has more than {_LARGEST_WINDOW} positions"
+        return f"its window {short_list(kernel)} has more than {_LARGEST_WINDOW} positions"
     return ""
 
 
@@ -104,7 +105,7 @@ def _input_problems(graph: Graph) -> Iterator[Problem]:
     for tensor in graph.inputs:
         if (size := _values_a_sample(tensor)) > _MOST_VALUES:
             yield Problem(
-                tensor.name, "input", f"it has {size} values a sample, more than any machine holds", _RANGE_HINT
+                tensor.name, "input", f"it has {short(size)} values a sample, more than any machine holds", _RANGE_HINT
             )
         # What relevance flows through is float32; an input beside it may be what an op makes such values of.
         if tensor is graph.inputs[0] and tensor.dtype is not None and tensor.dtype != np.float32:

@@ -17,6 +17,10 @@ _ENLARGING = {"ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "Range", 
 _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
 _WIDEST = 8
 _LARGEST_FILL = 1 << 30
+_MOST_READ = 1 << 28
+"""More bytes than this are not written out for an op to read, where they are stored as one value."""
+_MOST_STEPS = 1 << 36
+"""Multiplications that a product of constants may take: seconds."""
 _UNKNOWN = -(1 << 40)
 """Stands for a dynamic axis where a part of a shape is read; no axis has this size."""
 
@@ -44,7 +48,7 @@ def evaluate(node: gs.Node, opset: int, largest: int) -> list[np.ndarray] | None
         return None
     if node.op == "ConstantOfShape":
         return _filled(node, values[0])
-    if node.op in _ENLARGING and not _is_small(node, values, largest):
+    if not _is_small(node, values, largest):
         return None
     results = _run(node, values, opset)
     if results is None or any(result.dtype == np.int64 and (result == _UNKNOWN).any() for result in results):
@@ -70,11 +74,24 @@ def _filled(node: gs.Node, sizes: np.ndarray | None) -> list[np.ndarray] | None:
 
 
 def _is_small(node: gs.Node, values: list[np.ndarray | None], largest: int) -> bool:
-    shape = static_shape(node.outputs[0])
-    if shape is None or None in shape:
+    """Whether what a node reads and writes fits into the budget, as far as inference knows."""
+    given = [value for value in values if value is not None]
+    source = sum(map(stored_bytes, given))
+    if sum(value.nbytes for value in given) > max(_MOST_READ, source):
         return False
-    source = sum(value.nbytes for value in values if value is not None)
-    return math.prod(size for size in shape if size is not None) * _WIDEST <= max(largest, source)
+    if node.op in ("MatMul", "Gemm") and math.prod((*given[0].shape, *given[1].shape[-1:])) > _MOST_STEPS:
+        return False
+    shapes = [static_shape(output) for output in node.outputs if not output.is_empty()]
+    known = [math.prod(size for size in shape if size is not None) for shape in shapes if shape and None not in shape]
+    if node.op in _ENLARGING and len(known) < len(shapes):
+        return False
+    return sum(known) <= max(largest, source) // (_WIDEST if node.op in _ENLARGING else 1)
+
+
+def stored_bytes(value: np.ndarray) -> int:
+    """Return how many bytes an array holds in memory: one value that is shown at every position is one value."""
+    own = math.prod(size for size, step in zip(value.shape, value.strides, strict=True) if step)
+    return int(own * value.itemsize)
 
 
 def _known_size(node: gs.Node) -> list[np.ndarray] | None:

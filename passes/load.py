@@ -17,9 +17,10 @@ from google.protobuf.message import DecodeError
 from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
 from passes.errors import LrpcError
+from passes.file_errors import file_errors, is_file
 from passes.graph import Graph
 from passes.names import name_layers
-from passes.shapes import name_dynamic_axes, refuse_absurd_targets, with_shapes
+from passes.shapes import declare_outputs, name_dynamic_axes, refuse_absurd_targets, with_shapes
 from passes.tensors import all_tensors, byte_size, check_tensors, is_external, mapped
 from passes.upgrade import OPSET, opset_of, upgrade
 
@@ -71,7 +72,7 @@ def load(source: str | Path | onnx.ModelProto) -> Graph:
 
 
 def _read(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
+    if not is_file(path):
         what = "is a folder, not a model file" if path.is_dir() else "does not exist"
         raise LrpcError(f"{path} {what}.", hint="Give the path of an .onnx file; `lrpc export` writes one.")
     if path.stat().st_size > _LARGEST:
@@ -80,9 +81,8 @@ def _read(path: Path) -> onnx.ModelProto:
             hint="Export it again with its weights in a file of their own (external data).",
         )
     try:
-        proto = onnx.load(path, format="protobuf", load_external_data=False)
-    except OSError as error:
-        raise LrpcError(f"{path} cannot be read: {error.strerror}.") from error
+        with file_errors(path):
+            proto = onnx.load(path, format="protobuf", load_external_data=False)
     except (DecodeError, *_BAD_PROTO) as error:
         raise LrpcError(
             f"{path} is not an ONNX file, or it is truncated: {_first_line(error)}",
@@ -99,6 +99,18 @@ def _refuse_missing_weights(proto: onnx.ModelProto, label: str) -> None:
             f"{label} was given without its weights, which are in another file.",
             hint="Give the path of the .onnx file, or load it with its external data.",
         )
+
+
+def _refuse_two_opsets(proto: onnx.ModelProto, label: str) -> None:
+    versions = sorted({entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")})
+    if len(versions) > 1:
+        raise LrpcError(f"{label} imports two opsets of the standard operators: {versions}.", hint=_DAMAGED)
+
+
+def _refuse_undecodable(proto: onnx.ModelProto, label: str) -> None:
+    """Refuse metadata that no file could be written with again: protobuf hands over as bytes what is no UTF-8."""
+    if any(isinstance(text, bytes) for entry in proto.metadata_props for text in (entry.key, entry.value)):
+        raise LrpcError(f"The metadata of {label} are not text in UTF-8.", hint=_DAMAGED)
 
 
 def _refuse_sparse(proto: onnx.ModelProto, label: str) -> None:
@@ -153,10 +165,13 @@ def _prepared(proto: onnx.ModelProto, label: str, large: bool) -> onnx.ModelProt
     del proto.graph.input[:]
     proto.graph.input.extend(inputs)
     proto.ir_version = max(proto.ir_version, _IR_WITHOUT_INPUTS)
+    refuse_absurd_targets(proto, label)
+    _refuse_two_opsets(proto, label)
+    _refuse_undecodable(proto, label)
+    declare_outputs(proto, label)
     without = _as_inputs(proto) if large else proto
     onnx.checker.check_model(without)
     _refuse_unknown_inputs(proto, label)
-    refuse_absurd_targets(proto, label)
     name_dynamic_axes(proto)
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)

@@ -10,11 +10,14 @@ import onnx.numpy_helper
 import onnx.shape_inference
 
 from passes.errors import LrpcError
+from passes.numbers import short
 from passes.shape_values import known_sizes, put_sizes
 
 _TARGETS = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
 """Which operand tells how large the result is."""
-_MOST_VALUES, _LONGEST_SHAPE = 1 << 31, 64
+_MOST_VALUES, _LONGEST_SHAPE = 1 << 28, 64
+_LONGEST_VECTOR = 1 << 22
+"""Inference follows the values of vectors, and writes each of them down."""
 _INVENTED = "unk__"
 """How shape inference, and some exporters, name an axis of which they know nothing."""
 
@@ -31,17 +34,46 @@ def name_dynamic_axes(proto: onnx.ModelProto) -> None:
                 dim.Clear()
 
 
+def declare_outputs(proto: onnx.ModelProto, label: str) -> None:
+    """Give the outputs for which a file states no type or shape, as runtimes allow, the inferred ones, in place."""
+    bare = [
+        v for v in proto.graph.output if not v.type.tensor_type.HasField("shape") or not v.type.tensor_type.elem_type
+    ]
+    if not bare:
+        return
+    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    known = {value.name: value for value in inferred.graph.output}
+    for value in bare:
+        if not known[value.name].type.tensor_type.HasField("shape"):
+            raise LrpcError(
+                f"The output {value.name} of {label} has no shape, and none can be inferred.",
+                hint="Export the model with the shapes of its outputs.",
+            )
+        value.CopyFrom(known[value.name])
+
+
 def refuse_absurd_targets(proto: onnx.ModelProto, label: str) -> None:
     """Raise LrpcError where a constant shape is of more values than any machine holds: inference would write them."""
     known = dict(_constants(proto.graph))
     for node in proto.graph.node:
         operand = node.input[_TARGETS[node.op_type]] if len(node.input) > _TARGETS.get(node.op_type, 99) else ""
-        size = math.prod(abs(value) for value in known.get(operand, ()) if value not in (0, -1))
-        if size > _MOST_VALUES:
+        target = known.get(operand, [])
+        size = math.prod(abs(value) for value in target if value not in (0, -1))
+        if node.op_type == "Range":
+            target, size = [0], _length([known.get(name, []) for name in node.input])
+        if size > (_MOST_VALUES if len(target) > 1 else _LONGEST_VECTOR):
             raise LrpcError(
-                f"{node.op_type} {node.name or node.output[0]!r} of {label} makes a tensor of {size} values.",
+                f"{node.op_type} {node.name or node.output[0]!r} of {label} makes a tensor of {short(size)} values.",
                 hint="The file is damaged; export or download it again.",
             )
+
+
+def _length(bounds: list[list[int]]) -> int:
+    """Return how many values a Range of constants has, 0 where they are not known."""
+    if len(bounds) != 3 or any(len(bound) != 1 for bound in bounds) or bounds[2] == [0]:
+        return 0
+    (start,), (end,), (step,) = bounds
+    return max(0, -((start - end) // step))
 
 
 def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, list[int]]]:

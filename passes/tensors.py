@@ -11,6 +11,8 @@ import onnx
 import onnx.helper
 
 from passes.errors import LrpcError, Problem
+from passes.file_errors import reason_of, short_path
+from passes.numbers import short, short_list
 
 _HALF_BYTES = {"INT4", "UINT4", "FLOAT4E2M1"}
 _QUARTER_BYTES = {"INT2", "UINT2"}
@@ -81,13 +83,16 @@ def mapped(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
 def _problem(tensor: onnx.TensorProto, folder: Path | None) -> tuple[str, str]:
     """Return what is wrong with a tensor and what to do about it, "" twice if nothing is."""
     if any(dim < 0 for dim in tensor.dims):
-        return f"its dimensions are {list(tensor.dims)}", _EXPORT_AGAIN
+        return f"its dimensions are {short_list(tensor.dims)}", _EXPORT_AGAIN
     size = byte_size(tensor)
     if is_external(tensor):
         return _external_problem(tensor, folder, size)
     if size is not None and tensor.HasField("raw_data") and len(tensor.raw_data) != size:
         held = len(tensor.raw_data)
-        return f"its dimensions {list(tensor.dims)} need {size} bytes, and the file holds {held}", _EXPORT_AGAIN
+        return (
+            f"its dimensions {short_list(tensor.dims)} need {short(size)} bytes, and the file holds {short(held)}",
+            _EXPORT_AGAIN,
+        )
     return "", ""
 
 
@@ -104,14 +109,18 @@ def _external_problem(tensor: onnx.TensorProto, folder: Path | None, size: int |
         there = not outside and location != "" and path.is_file()
         held = path.stat().st_size if there else 0
     except (OSError, RuntimeError, ValueError) as error:
-        return f"where its values lie cannot be read: {error}", _EXPORT_AGAIN
+        return (
+            f"where its values lie cannot be read: {reason_of(error) if isinstance(error, OSError) else error}",
+            _BESIDE,
+        )
     if outside:
-        return f"its values are outside the model's folder ({location}), where lrpc reads nothing", _BESIDE
+        return f"its values are outside the model's folder ({short_path(location)}), where lrpc reads nothing", _BESIDE
     if not there:
-        return f"the file {location!r} with its values is missing", _BESIDE
+        return f"the file {short_path(location)!r} with its values is missing", _BESIDE
     taken = held - offset if taken is None else taken
     if offset < 0 or taken < 0 or offset + taken > held:
-        return f"it ends at byte {offset + taken} of {location}, which has {held}", _BESIDE
+        return f"it ends at byte {short(offset + taken)} of {location}, which has {short(held)}", _BESIDE
     if size is None or taken != size:
-        return f"its dimensions {list(tensor.dims)} need {size} bytes, and it has {taken} of {location}", _BESIDE
+        needed = "an unknown number of" if size is None else short(size)
+        return f"its dimensions {short_list(tensor.dims)} need {needed} bytes, and it has {short(taken)}", _BESIDE
     return "", ""

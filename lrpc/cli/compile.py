@@ -66,6 +66,8 @@ def compile_command(
     lrpc compile skin.onnx --input picture
     """
     suffix = ".explain.onnx" if single_file else ".lrp"
+    if not model.name:
+        raise click.BadParameter(f"{model} is a folder, not a model file.", param_hint="MODEL.onnx")
     path = output or model.with_name(model.name.removesuffix(".onnx") + suffix)
     import lrpc
     from lrpc.lower.tunable import tunables

@@ -12,6 +12,7 @@ import numpy as np
 from lrpc.cli.feeds import feeds_or_drawn
 from lrpc.cli.options import FEED, MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import note, steps, table
+from passes.file_errors import file_errors
 
 
 @click.command("doctor", epilog=RULES_EPILOG, short_help="Find the rules that make relevance explode, and better ones.")
@@ -87,7 +88,8 @@ def doctor_command(
     composite, rules = arguments["composite"], arguments["rules"]
     base = Composite(composite.name, (*(Entry(rule, pattern=p) for p, rule in rules), *composite.entries))
     if found.changes and found.cured:
-        path.write_text(composite_to_toml(found.composite(base, f"{composite.name}_cured")), encoding="utf-8")
+        with file_errors(path, "written"):
+            path.write_text(composite_to_toml(found.composite(base, f"{composite.name}_cured")), encoding="utf-8")
     _print_json(found, path) if as_json else _print(found, path, model)
     if picture is not None:
         _draw(found, pictures, picture)
@@ -132,7 +134,7 @@ def _print_json(found: Any, path: Path) -> None:
 
 
 def _draw(found: Any, pictures: list[np.ndarray], path: Path) -> None:
-    from lrpc.heatmap import contact_sheet, render
+    from lrpc.heatmap import contact_sheet, render, save_picture
 
     rows = [
         [picture, render(before), render(after)]
@@ -140,7 +142,7 @@ def _draw(found: Any, pictures: list[np.ndarray], path: Path) -> None:
     ]
     sizes = zip(found.before.health.abs_sum, found.after.health.abs_sum, strict=True)
     labels = [f"sum of |R|: {before:.3g} before, {after:.3g} after" for before, after in sizes]
-    contact_sheet(rows, ("picture", "before", "after"), labels).save(path)
+    save_picture(contact_sheet(rows, ("picture", "before", "after"), labels), path)
     note(f"wrote {path}")
 
 
@@ -164,7 +166,7 @@ def _sweep(
 ) -> None:
     """Explain at every point of the grid, and put all heatmaps on one sheet: a row for each point."""
     from lrpc.compiler import Compiled
-    from lrpc.heatmap import contact_sheet, render
+    from lrpc.heatmap import contact_sheet, render, save_picture
     from lrpc.inspect.sweep import parse_grid, sweep
 
     try:
@@ -185,5 +187,5 @@ def _sweep(
     sheet = [list(pictures), *([render(relevance) for relevance in point.relevance] for point in points)]
     labels = [""] + [f"{label}: sum |R| {size}{'' if end == 'trusted' else ' (!)'}" for label, _, size, end in rows]
     place, side = folder / "sheet.png", min(160, 2 * pictures[0].shape[0])
-    contact_sheet(sheet, [f"picture {i}" for i in range(len(x))], labels, side).save(place)
+    save_picture(contact_sheet(sheet, [f"picture {i}" for i in range(len(x))], labels, side), place)
     click.echo(f"wrote {place}")

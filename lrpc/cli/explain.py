@@ -14,6 +14,8 @@ import numpy as np
 from lrpc.cli.feeds import load_feeds
 from lrpc.cli.options import FEED
 from lrpc.cli.show import note, working
+from passes.errors import LrpcError
+from passes.file_errors import file_errors
 
 _TOP = 5
 
@@ -172,21 +174,20 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
 def _place(image: Path, output: Path | None, several: bool) -> Path:
     if output is None:
         return Path(f"{image.stem}.heatmap.png")
+    if not output.name:
+        raise LrpcError(f"{output} is a folder, not the name of a file to write.")
     return output.with_name(f"{output.stem}-{image.stem}{output.suffix}") if several else output
 
 
 def _write_picture(path: Path, pictures: list[np.ndarray], relevance: np.ndarray) -> None:
-    from lrpc.heatmap import contact_sheet, overlay, render
-    from passes.errors import LrpcError
+    from lrpc.heatmap import contact_sheet, overlay, render, save_picture
 
     pairs = zip(pictures, relevance, strict=True)
     rows = [[picture, render(r), overlay(picture, r)] for picture, r in pairs]
-    try:
-        contact_sheet(rows, ("picture", "relevance", "overlay")).save(path)
-    except (OSError, ValueError) as error:
-        raise LrpcError(f"{path} cannot be written: {error}", hint="Give a name that ends in .png.") from error
+    save_picture(contact_sheet(rows, ("picture", "relevance", "overlay")), path)
 
 
 def _write_npz(path: Path, batch: np.ndarray, result: Any) -> None:
     health = {f"health_{key}": getattr(result.health, key) for key in ("sum", "abs_sum", "range", "nonfinite")}
-    np.savez(path, input=batch, output=result.output, relevance=result.relevance, **health)
+    with file_errors(path, "written"):
+        np.savez(path, input=batch, output=result.output, relevance=result.relevance, **health)

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from lrpc.array_file import read_array
 from lrpc.others import Arrays, Other, checked_others, drawn
-from passes.errors import LrpcError
 
 _HINT = "Write it with numpy.save: numbers of the input's shape, a row for each picture."
 
@@ -39,19 +39,7 @@ def _loaded(texts: Sequence[str], wanted: Sequence[Other], count: int) -> Arrays
             raise click.BadParameter(f"{text!r} is not NAME=FILE.npy, as in age=ages.npy.", param_hint="--feed")
         if name in loaded:
             raise click.BadParameter(f"{name} is given twice.", param_hint="--feed")
-        array = _read(Path(file))
+        array = read_array(Path(file), _HINT)
         alone = array.ndim == ranks.get(name, 0) - 1
         loaded[name] = np.repeat(array[None], count, axis=0) if alone else array
     return loaded
-
-
-def _read(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise LrpcError(f"{path} does not exist." if not path.exists() else f"{path} is no file.", hint=_HINT)
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise LrpcError(f"{path} is not an .npy array of numbers, or it is truncated.", hint=_HINT) from error
-    if not isinstance(array, np.ndarray):
-        raise LrpcError(f"{path} holds several arrays (.npz); --feed takes one.", hint=_HINT)
-    return array

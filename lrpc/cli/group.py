@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import click
 
 from passes.errors import LrpcError
+from passes.file_errors import reason_of, told
 
 
 class LrpcGroup(click.Group):
     """A command group that prints errors instead of raising them, unless --debug is given."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Let every name be printed, whatever bytes it is made of, and run the command line."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an LrpcError is about the input, anything else is lrpc's own fault."""
@@ -21,13 +31,24 @@ class LrpcGroup(click.Group):
         except LrpcError as error:
             _raise_if(ctx, error)
             _fail(ctx, f"Error: {error}")
+        except BrokenPipeError:  # click ends quietly where the reader of a pipe has gone
+            raise
+        except (OSError, ValueError) as error:
+            _raise_if(ctx, error)
+            _fail(ctx, f"Error: {told(error)}" if reason_of(error) else _unexpected(error))
         except MemoryError as error:
             _raise_if(ctx, error)
             _fail(ctx, "Error: not enough memory. Use a smaller batch or image.")
         except Exception as error:
             _raise_if(ctx, error)
-            _fail(ctx, f"Error: lrpc failed unexpectedly ({type(error).__name__}: {error}). "
-                       "Run it again as `lrpc --debug ...` and report what it prints.")  # fmt: skip
+            _fail(ctx, _unexpected(error))
+
+
+def _unexpected(error: Exception) -> str:
+    return (
+        f"Error: lrpc failed unexpectedly ({type(error).__name__}: {error}). "
+        "Run it again as `lrpc --debug ...` and report what it prints."
+    )
 
 
 def _raise_if(ctx: click.Context, error: Exception) -> None:

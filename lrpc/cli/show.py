@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import click
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -39,11 +40,11 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield note
         return
-    with console.status(what) as status:
+    with console.status(escape(what)) as status:
 
         def report(line: str) -> None:
             console.print(Text(line))
-            status.update(f"{what}: {line}")
+            status.update(escape(f"{what}: {line}"))
 
         yield report
 
@@ -55,5 +56,5 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield lambda line: None
         return
-    with console.status(what) as status:
-        yield lambda line: status.update(f"{what}: {line}")
+    with console.status(escape(what)) as status:
+        yield lambda line: status.update(escape(f"{what}: {line}"))

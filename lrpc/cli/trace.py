@@ -11,6 +11,7 @@ import numpy as np
 from lrpc.cli.feeds import load_feeds
 from lrpc.cli.options import FEED
 from lrpc.cli.show import note, table, working
+from passes.file_errors import file_errors
 
 
 @click.command("trace", short_help="Show, layer by layer, where relevance grows.")
@@ -73,7 +74,8 @@ def trace_command(
         note(f"wrote {plot}")
     if npz is not None:
         arrays: dict[str, Any] = {"input": trace.relevance, **trace.hidden}
-        np.savez(npz, **arrays)
+        with file_errors(npz, "written"):
+            np.savez(npz, **arrays)
         note(f"wrote {npz}")
     if graph is not None:
         _write_graph(tracer, graph)
@@ -102,5 +104,6 @@ def _write_graph(tracer: Any, path: Path) -> None:
     folder = home.parent if home.is_file() else home
     if home.is_dir() and path.resolve().parent != folder.resolve():
         raise click.UsageError(f"--graph must lie beside the weights that it reads: {folder / path.name}.")
-    path.write_bytes(tracer.graph().SerializeToString())
+    with file_errors(path, "written"):
+        path.write_bytes(tracer.graph().SerializeToString())
     note(f"wrote {path}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lrpc.export.pytorch import INSTALL_HINT, quiet, require_torch
 from lrpc.image import InputSpec
 from passes.errors import LrpcError
+from passes.file_errors import file_errors, is_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -113,14 +114,17 @@ def _load_factory(package: str, name: str, weights: str) -> tuple[nn.Module, Inp
 
 def _load_weights(module: nn.Module, path: Path) -> None:
     torch = require_torch()
-    if not path.is_file():
+    if not is_file(path):
         raise LrpcError(f"{path} does not exist.", hint="--weights takes none, DEFAULT or the path of a state dict.")
+    with file_errors(path), path.open("rb"):
+        pass  # what the system says of the file is not what torch says of its content
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise LrpcError(f"{path} is not a file that torch can load, or it is truncated.") from error
     try:
         module.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
+    # The content decides what it stumbles over: names that are no text, values that are no tensors.
+    except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise LrpcError(f"{path} does not fit {type(module).__name__}: {reason}") from error

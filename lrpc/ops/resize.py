@@ -13,6 +13,7 @@ from lrpc.emitter import Emitter
 from lrpc.ops.op import LinearOp, dynamic_size
 from lrpc.sign import Sign
 from passes.graph import static_shape
+from passes.numbers import short
 
 _ROUND = {
     "round_prefer_floor": lambda v: math.ceil(v - 0.5),
@@ -20,6 +21,8 @@ _ROUND = {
     "floor": math.floor,
     "ceil": math.ceil,
 }
+_LEAST, _LARGEST_MATRIX = 256, 1 << 25
+"""Values of the matrix along an axis, at least so many a row: 4096 positions become at most 8192, 8 at most 131072."""
 _PLACES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 
 
@@ -45,6 +48,12 @@ class Resize(LinearOp):
             return "keeping the aspect ratio is not supported"
         if None in (static_shape(node.outputs[0]) or (None,))[1:]:
             return "the size of its output is dynamic; give the model a fixed input size"
+        sizes = zip(static_shape(node.inputs[0]) or (), static_shape(node.outputs[0]) or (), strict=True)
+        for before, after in sizes:
+            if before != after and (after or 0) * max(before or 0, _LEAST) > _LARGEST_MATRIX:
+                return (
+                    f"from {short(before or 0)} to {short(after or 0)} positions is more than resizing is compiled for"
+                )
         return ""
 
     def forward(

@@ -61,7 +61,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(onnx, "load", refuse)
-    with pytest.raises(LrpcError, match="cannot be read: Permission denied"):
+    with pytest.raises(LrpcError, match="cannot be read: this user has no permission"):
         load(path)
 
 
