@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         tasks = [Task(kind, i, options.seed) for kind in mutators() for i in range(getattr(options, kind))]
     if not tasks:
-        print("Nothing to do: give --files N or --pictures N.")
+        print("Nothing to do: give --files N, --bundles N or --pictures N.")
         return 0
     if options.keep:
         _keep(tasks, Path(options.keep))

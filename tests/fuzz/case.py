@@ -24,9 +24,9 @@ Mutator = Callable[[random.Random, int, Path], Case]
 
 def mutators() -> dict[str, Mutator]:
     """Every kind of input, by the option that asks for it. A further kind is a module and a line here."""
-    from tests.fuzz import files, pictures
+    from tests.fuzz import bundles, files, pictures
 
-    return {"files": files.write, "pictures": pictures.write}
+    return {"files": files.write, "bundles": bundles.write, "pictures": pictures.write}
 
 
 def rng_of(seed: int, kind: str, number: int) -> random.Random:

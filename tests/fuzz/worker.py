@@ -41,7 +41,7 @@ def run(folder: Path, commands: list[list[str]]) -> dict[str, Any]:
     os.chdir(folder)
     told: dict[str, Any] = {"code": 0, "output": "", "error": ""}
     for command in commands:
-        if SAMPLE in command and not _sample(command[1]):
+        if SAMPLE in command and not Path(SAMPLE).exists() and not _sample(command[1]):
             break
         text = io.StringIO()
         try:
