@@ -21,6 +21,7 @@ FOUND = {
     "a Range of 10^9 values": ("files", 2, 234, "makes a tensor of 2.1e9 values"),
     "two opsets": ("files", 2, 536, "imports two opsets"),
     "metadata that are no text": ("files", 2, 869, "are not text in UTF-8"),
+    "a name that is no text": ("files", 2, 2921, "are not text in UTF-8"),
     "a device without an end": ("pictures", 3, 303, "/dev/full does not exist"),
     "an opset of 10^9": ("files", 2, 1156, "cannot be converted"),
 }
