@@ -108,9 +108,14 @@ def _refuse_two_opsets(proto: onnx.ModelProto, label: str) -> None:
 
 
 def _refuse_undecodable(proto: onnx.ModelProto, label: str) -> None:
-    """Refuse metadata that no file could be written with again: protobuf hands over as bytes what is no UTF-8."""
-    if any(isinstance(text, bytes) for entry in proto.metadata_props for text in (entry.key, entry.value)):
-        raise LrpcError(f"The metadata of {label} are not text in UTF-8.", hint=_DAMAGED)
+    """Refuse names that no file could be written with again: protobuf hands over as bytes what is no UTF-8."""
+    graph = proto.graph
+    named = (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info)
+    texts = [graph.name, *(entry.name for entry in named)]
+    texts += [text for node in graph.node for text in (node.op_type, node.domain, *node.input, *node.output)]
+    texts += [text for entry in proto.metadata_props for text in (entry.key, entry.value)]
+    if any(isinstance(text, bytes) for text in texts):
+        raise LrpcError(f"Names or metadata of {label} are not text in UTF-8.", hint=_DAMAGED)
 
 
 def _refuse_sparse(proto: onnx.ModelProto, label: str) -> None:

@@ -18,18 +18,20 @@ def test_every_kind_of_damage_runs_or_is_refused(kind, count):
 
 
 FOUND = {
-    "a Range of 10^9 values": ("files", 234, "makes a tensor of 2.1e9 values"),
-    "two opsets": ("files", 536, "imports two opsets"),
-    "metadata that are no text": ("files", 869, "are not text in UTF-8"),
-    "an opset of 10^9": ("files", 1156, "cannot be converted"),
+    "a Range of 10^9 values": ("files", 2, 234, "makes a tensor of 2.1e9 values"),
+    "two opsets": ("files", 2, 536, "imports two opsets"),
+    "metadata that are no text": ("files", 2, 869, "are not text in UTF-8"),
+    "a name that is no text": ("files", 2, 2921, "are not text in UTF-8"),
+    "a device without an end": ("pictures", 3, 303, "/dev/full does not exist"),
+    "an opset of 10^9": ("files", 2, 1156, "cannot be converted"),
 }
 
 
-@pytest.mark.parametrize(("kind", "number", "words"), FOUND.values(), ids=FOUND)
-def test_what_was_found_is_refused(kind, number, words):
+@pytest.mark.parametrize(("kind", "seed", "number", "words"), FOUND.values(), ids=FOUND)
+def test_what_was_found_is_refused(kind, seed, number, words):
     worker = Worker()
     try:
-        end = worker.run(Task(kind, number, 2))
+        end = worker.run(Task(kind, number, seed))
     finally:
         worker.close()
     assert end.ending == REFUSED, end

@@ -13,6 +13,7 @@ from lrpc.composite import Composite
 from lrpc.composites import COMPOSITES
 from lrpc.rule_text import parse_rule, signature
 from lrpc.rules import RULES, Behaviour
+from passes.file_errors import is_file
 
 MODEL = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx")
 
@@ -155,6 +156,8 @@ def _input_range(model: Path, entry: str | None) -> dict[str, Any]:
 
     from lrpc.entries import spec_for
 
+    if not is_file(model):  # a device or a pipe would be read without an end
+        return {}
     try:
         proto = onnx.load(model, load_external_data=False)
     except Exception:  # the compiler reports what is wrong with the file
