@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import lrpc
+from lrpc.manifest import Input, Picture, Tensor, Tunable
 from lrpc.runtime import _joined
 from lrpc.session import CUDA
 from tests.graphs import picture, small_resnet
@@ -129,7 +132,8 @@ TUNED = {
 @pytest.mark.parametrize(("values", "message"), TUNED.values(), ids=TUNED)
 def test_tunables_are_checked(values, message):
     explainer = lrpc.Explainer.__new__(lrpc.Explainer)
-    explainer.path, explainer.manifest = "model.lrp", {"tunables": [{"name": "epsilon.epsilon", "default": 1e-6}]}
+    explainer.path = "model.lrp"
+    explainer.manifest = SimpleNamespace(tunables=(Tunable("epsilon.epsilon", "epsilon", 1e-6, 1),))
     assert explainer.tunables == {"epsilon.epsilon": 1e-6}
     if message:
         with pytest.raises(lrpc.LrpcError, match=message):
@@ -142,7 +146,7 @@ def test_tunables_are_checked(values, message):
 def test_values_that_are_tuned_are_not_for_a_recorded_graph():
     explainer = lrpc.Explainer.__new__(lrpc.Explainer)
     explainer.options = lrpc.session.RunOptions(cuda_graph=True)
-    explainer.manifest = {"output": {"name": "y", "shape": [5]}, "input": {"name": "x", "shape": [3, 8, 8]}}
+    explainer.manifest = SimpleNamespace(output=Tensor("y", (5,)), input=Input("x", (3, 8, 8)), picture=None)
     with pytest.raises(lrpc.LrpcError, match="replays the graph with the tunables' defaults"):
         explainer._run_fused(picture(), {}, {}, {"epsilon": np.float32(1)})
 
@@ -175,7 +179,7 @@ def test_an_input_has_the_models_shape(bundle, shape, fits, dtype):
 @pytest.mark.parametrize(("size", "fits"), [((8, 8, 3), True), ((5, 9, 3), True), ((8, 8, 1), False), ((8, 3), False)])
 def test_pictures_of_any_size_are_taken_where_the_file_does(size, fits):
     explainer = lrpc.Explainer.__new__(lrpc.Explainer)
-    explainer.path, explainer.manifest = "model.onnx", {"picture": {"name": "image", "shape": [None, None, 3]}}
+    explainer.path, explainer.manifest = "model.onnx", SimpleNamespace(picture=Picture("image", (None, None, 3)))
     pixels = np.ones((2, *size), np.uint8)
     if fits:
         assert explainer.checked_input(pixels).dtype == np.uint8

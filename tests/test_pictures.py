@@ -19,7 +19,7 @@ def test_the_spec_survives_the_metadata():
 
 
 def test_unreadable_metadata_is_an_error():
-    with pytest.raises(LrpcError, match=r"lrpc\.input cannot be read"):
+    with pytest.raises(LrpcError, match=r"lrpc\.input cannot be used"):
         InputSpec.from_metadata({"lrpc.input": "{"})
 
 

@@ -35,10 +35,7 @@ CASES = {
     "a mean over one axis of any size": ("spell_pooling", [node("ReduceMean", "x k", "y")], LAST, ANY_SIZE, ("n", 3, "h", 1), ["ReduceMean"]),
     "a mean over the batch": ("spell_pooling", [node("ReduceMean", "x k", "y")], {"k": np.array([0])}, (2, 3, 4), (1, 3, 4), ["ReduceMean"]),
     "a mean over everything": ("spell_pooling", [node("ReduceMean", "x", "y")], {}, PICTURE, (1, 1, 1, 1), ["ReduceMean"]),
-    "a mean of channels": (
-        "spell_pooling", [node("ReduceMean", "x k", "y")], {"k": np.array([1])}, PICTURE, ("n", 1, 4, 6),
-        ["Transpose", "Reshape", "GlobalAveragePool", "Reshape"],
-    ),
+    "a mean of channels": ("spell_pooling", [node("ReduceMean", "x k", "y")], {"k": np.array([1])}, PICTURE, ("n", 1, 4, 6), ["ReduceMean"]),
     "a global maximum of any size": ("spell_pooling", [node("GlobalMaxPool", "x", "y")], {}, ANY_SIZE, ("n", 3, 1, 1), ["GlobalMaxPool"]),
     "a global maximum": ("spell_pooling", [node("GlobalMaxPool", "x", "y")], {}, PICTURE, ("n", 3, 1, 1), ["MaxPool"]),
     "positions of whole numbers": (
