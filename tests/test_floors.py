@@ -28,6 +28,8 @@ FORBIDDEN = {
     "lrpc/bundle.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
     "lrpc/manifest.py": [*RUNTIME, "onnx", "onnxruntime"],
     "lrpc/agreement.py": [*RUNTIME, "onnx"],
+    "lrpc/array_file.py": [*RUNTIME, "onnx", "onnxruntime"],
+    "lrpc/picture_file.py": ["torch", "click", "rich", "onnx_graphsurgeon", "lrpc.plan", "onnx", "onnxruntime"],
     "lrpc/runtime.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc.plan"],
     "lrpc/health.py": ["torch", "click", "rich", "PIL", "onnx_graphsurgeon", "lrpc"],
     "lrpc/instrument.py": RUNTIME,
