@@ -12,6 +12,8 @@ from passes.errors import LrpcError
 
 Shape = tuple[int | None, ...] | None
 """Of one sample; None stands for any."""
+_LONGEST = 60
+"""Of a name, in letters, as it is shown in a message."""
 
 
 def check_explain(session: ort.InferenceSession, manifest: Manifest, file: str) -> None:
@@ -40,13 +42,13 @@ def check_pair(forward: ort.InferenceSession, relevance: ort.InferenceSession, m
     handed = [value.name for value in (*forward.get_inputs(), *forward.get_outputs())]
     taken = {value.name for value in relevance.get_inputs()} - {"seed"}
     if missing := sorted(taken - set(handed)):
-        raise _refusal(f"relevance.onnx in {folder} reads {missing[0]!r}, which forward.onnx does not return")
+        raise _refusal(f"relevance.onnx in {folder} reads {_shown(missing[0])}, which forward.onnx does not return")
 
 
 def check_tensors(names: Iterable[str], known: set[str], file: str) -> None:
     """Raise LrpcError where a manifest's trace names a tensor that explain.onnx does not have."""
     if missing := sorted(set(names) - known):
-        raise _refusal(f"{file} has no tensor {missing[0]!r}")
+        raise _refusal(f"{file} has no tensor {_shown(missing[0])}")
 
 
 def _others(manifest: Manifest) -> list[str]:
@@ -57,9 +59,9 @@ def _check(wanted: Mapping[str, Shape], there: Iterable[Any], complaint: str) ->
     shapes = {value.name: value.shape for value in there}
     for name, shape in wanted.items():
         if name not in shapes:
-            raise _refusal(f"{complaint} {name!r}")
+            raise _refusal(f"{complaint} {_shown(name)}")
         if shape is not None and not _fits(shapes[name], shape):
-            raise _refusal(f"{complaint} {name!r} of shape {('n', *shape)}")
+            raise _refusal(f"{complaint} {_shown(name)} of shape {('n', *shape)}")
 
 
 def _fits(found: Sequence[int | str | None], sample: Shape) -> bool:
@@ -68,6 +70,11 @@ def _fits(found: Sequence[int | str | None], sample: Shape) -> bool:
     return len(sizes) == len(sample or ()) and all(
         own == told for own, told in zip(sizes, sample or (), strict=True) if isinstance(own, int) and told is not None
     )
+
+
+def _shown(name: str) -> str:
+    """Quote a name, and no more than the beginning of a long one."""
+    return repr(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...")
 
 
 def _refusal(complaint: str) -> LrpcError:

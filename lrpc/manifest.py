@@ -203,10 +203,14 @@ def read_manifest(text: bytes | str, source: str, hint: str) -> Manifest:
         raise LrpcError(f"{source} is no JSON that lrpc wrote: {reason}.", hint=hint) from error
 
 
+_LONGEST = 160
+"""Of what is wrong with a field, in letters: it may quote what stands there."""
+
+
 def _in_words(complaint: str) -> str:
     """Say a complaint of msgspec's with the field first: "Expected `int`, got `str` - at `$.input.shape[0]`"."""
     what, _, place = complaint.partition(" - at `$")
-    what = what[:1].lower() + what[1:]
+    what = what[:1].lower() + (what[1:] if len(what) <= _LONGEST else f"{what[1:_LONGEST]}...")
     field_name = place.rstrip("`").lstrip(".").replace("[...]", "one of its values")
     return f"{field_name}: {what}" if field_name else what
 

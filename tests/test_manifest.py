@@ -50,6 +50,7 @@ COMPLAINTS = {
     "a division by 0": (_within("input", std=[1, 0, 1]), "`std` must not be 0"),
     "a box of another width": (_told(box={"low": [0, 1], "high": 1}), "`box.low` has 2 values, and the input 3 channels"),
     "a target that there is not": (_told(seed="logit"), "seed: invalid enum value 'logit'"),
+    "a target of many letters": (_told(seed="x" * 5000), "seed: invalid enum value 'x{100,150}\\.\\.\\."),
     "a trace of an unknown layer": (_told(trace=[{"layer": "x", "arriving": ["y"]}]), "`trace` tells of 'x', which `plan` does not"),
     "a trace of nothing": (_told(trace=[{"layer": "fc", "arriving": []}]), r"trace\[0\].arriving: expected `array` of length >= 1"),
     "another input": (_told(others=[{"name": "z", "type": "float31", "shape": []}]), "`type` must be a numpy type of numbers"),

@@ -30,7 +30,7 @@ EXCUSES = {
     r"batch is not its first axis|rows for each sample|(along|over|reduces|drops|size of) the batch|for each of \d+ samples": "samples are mixed, or lie along another axis",
     r"cannot run the model: .*(mismatched dimensions|Invalid bias|Dimension mismatch|must match X.shape)": "the size of the batch is written into its constants, so that it does not run with another",
     "has no input": "nothing to explain",
-    "not a tensor of a known type": "a sequence or an optional value",
+    "not a tensor of a known type|has no shape, and none can be inferred": "a sequence or an optional value",
     "in training mode": "normalises by the batch, or drops at random",
     "transposes its input": "the batch is not the first axis",
     "only constant padding": "reflects or repeats what is at the edge",
