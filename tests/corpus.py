@@ -112,8 +112,9 @@ def explained_alone(proto: onnx.ModelProto, feeds: list[np.ndarray], results: li
     bundle = lrpc.compile(path, output=scores(proto)).save(folder / "model.lrp", seed_input=True)
     try:
         explainer = lrpc.Explainer(bundle)
-        shape = explainer.manifest.input.shape
-        batch = np.resize(np.asarray(feeds[0], np.float32), (3, *shape))
+        given = np.asarray(feeds[0], np.float32)
+        sizes = zip(explainer.manifest.input.shape, given.shape[1:], strict=True)
+        batch = np.resize(given, (3, *(own if size is None else size for size, own in sizes)))
         ones = [one[None] for one in batch]
         seeds = [np.ones(results[0].shape[1:], np.float32)[None]] * len(ones)
         together = explainer(batch, np.concatenate(seeds))
