@@ -225,7 +225,7 @@ def test_the_badge_says_what_lrpc_says(tab, page_folder, health, ok, text):
     said = tab.evaluate(code, [health, thresholds])
     assert said["ok"] == ok
     assert text in f"{said['badge']} {said['why']}"
-    assert bool(lrpc.Health(*np.array(health, float)[:, None]).alarms(thresholds)[0]) != ok
+    assert bool(lrpc.Health(*np.array(health, float)[:, None]).alarms(*thresholds["abs_sum"])[0]) != ok
 
 
 def test_what_the_server_lacks_is_told(browser, page_folder, tmp_path):
