@@ -15,12 +15,20 @@ MOST_VALUES = 1 << 27
 """Of one tensor: 0.5 GB of float32. The largest layer of VGG-19 has 411 MB."""
 MOST_STEPS = 1 << 36
 """Multiplications, or comparisons of a pool, of one layer: about ten seconds."""
+MOST_INTERPRETED = 1 << 25
+"""Values that the windows of one layer hold together where onnx's reference implementation runs it.
+
+It writes all of them down with their places, 50 bytes a value. The largest layer of VGG-16 has 29 million.
+"""
 
 
-def refuse_large_run(proto: onnx.ModelProto, sizes: Mapping[str, Sequence[int]], hint: str) -> None:
+def refuse_large_run(
+    proto: onnx.ModelProto, sizes: Mapping[str, Sequence[int]], hint: str, interpreted: bool = False
+) -> None:
     """Raise LrpcError where running a model would make a tensor or take a layer that is beyond the budget.
 
     sizes: the shape of what each input would be given.  What inference cannot know is not counted.
+    interpreted: onnx's reference implementation runs the model, not ONNX Runtime.
     """
     shapes = _shapes(proto, sizes)
     for node in proto.graph.node:
@@ -31,9 +39,13 @@ def refuse_large_run(proto: onnx.ModelProto, sizes: Mapping[str, Sequence[int]],
                     f"at {node.op_type} {node.name or name!r}.",
                     hint=hint,
                 )
+        place = f"at {node.op_type} {node.name or node.output[0]!r}" if node.output else ""
         if (steps := _steps(node, shapes)) > MOST_STEPS:
+            raise LrpcError(f"Running the model would take {short(steps)} steps {place}.", hint=hint)
+        if interpreted and (values := _window_values(node, steps, shapes)) > MOST_INTERPRETED:
             raise LrpcError(
-                f"Running the model would take {short(steps)} steps at {node.op_type} {node.name or node.output[0]!r}.",
+                f"Only onnx's reference implementation runs the model's opset, and it would write down {short(values)} "
+                f"values {place}, more than fits.",
                 hint=hint,
             )
 
@@ -66,3 +78,10 @@ def _steps(node: onnx.NodeProto, shapes: Mapping[str, list[int]]) -> int:
         return made * max(shapes.get(node.input[0], [1])[-2:], default=1)
     windows = [attribute.ints for attribute in node.attribute if attribute.name == "kernel_shape"]
     return made * math.prod(abs(size) for size in windows[0]) if windows else made
+
+
+def _window_values(node: onnx.NodeProto, steps: int, shapes: Mapping[str, list[int]]) -> int:
+    """Return how many values the windows of a convolution or a pool hold: each of its maps reads them anew."""
+    if node.op_type != "Conv":
+        return steps if any(attribute.name == "kernel_shape" for attribute in node.attribute) else 0
+    return steps // max(shapes.get(node.input[1], [1])[0], 1)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 _MOST_ALIKE = 4
 """Rows that are printed of one operator and problem."""
+_LONGEST = 120
+"""Characters of a name that a row shows."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ def _table(problems: Sequence[Problem]) -> list[str]:
     return [f"  {layer:<{layer_width}}  {op:<{op_width}}  {why}" for layer, op, why in rows]
 
 
+def _cut(name: str) -> str:
+    """Return a name, of a long one the beginning and the end, which tells layers of one kind apart."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}...{name[-_LONGEST // 4 :]}"
+
+
 def _rows(problems: Sequence[Problem]) -> Iterator[tuple[str, str, str]]:
     kinds = Counter((p.op or "-", p.reason) for p in problems)
     shown: Counter[tuple[str, str]] = Counter()
@@ -66,7 +73,7 @@ def _rows(problems: Sequence[Problem]) -> Iterator[tuple[str, str, str]]:
         kind = (problem.op or "-", problem.reason)
         shown[kind] += 1
         if kinds[kind] <= _MOST_ALIKE or shown[kind] < _MOST_ALIKE:
-            yield (problem.layer or "-", *kind)
+            yield (_cut(problem.layer or "-"), *kind)
     for kind, count in kinds.items():
         if count > _MOST_ALIKE:
             yield (f"and {count - _MOST_ALIKE + 1} more", *kind)

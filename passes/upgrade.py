@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, partial
 
 import numpy as np
@@ -22,7 +21,6 @@ OPSET = 18
 
 
 Feeds = dict[str, np.ndarray]
-Runner = Callable[[onnx.ModelProto, Feeds], list[np.ndarray]]
 
 IR_VERSION = 10
 """Of what is converted and of probes: every runtime that runs opset 18 and newer reads it, whatever the file's was."""
@@ -56,7 +54,7 @@ def upgrade(proto: onnx.ModelProto) -> onnx.ModelProto:
     for old, new in zip(proto.metadata_props, converted.metadata_props, strict=False):
         new.CopyFrom(old)
     converted.ir_version = IR_VERSION
-    feeds, expected = _example(proto, _run if _OLDEST_RUNNABLE <= version <= newest else _interpret)
+    feeds, expected = _example(proto, interpreted=not _OLDEST_RUNNABLE <= version <= newest)
     if not all(map(_close, expected, _run(converted, feeds))):
         raise LrpcError(f"Converting the model from opset {version} to {wanted} changes its output.", hint=hint)
     return converted
@@ -85,21 +83,22 @@ def _close(expected: np.ndarray, actual: np.ndarray) -> bool:
     return expected.shape == actual.shape and np.allclose(expected, actual, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-def _example(proto: onnx.ModelProto, run: Runner) -> tuple[Feeds, list[np.ndarray]]:
+def _example(proto: onnx.ModelProto, interpreted: bool) -> tuple[Feeds, list[np.ndarray]]:
     """Return inputs that the model takes, and its outputs; dynamic axes get the first size that works."""
+    run = _interpret if interpreted else _run
     fixed = all(dim.dim_value for v in proto.graph.input for dim in list(v.type.tensor_type.shape.dim)[1:])
     *sizes, last = _SIZES[:1] if fixed else _SIZES
     for size in sizes:
-        feeds = _random_feeds(proto, size)
+        feeds = _random_feeds(proto, size, interpreted)
         try:
             return feeds, run(proto, feeds)
         except LrpcError:
             continue
-    feeds = _random_feeds(proto, last)
+    feeds = _random_feeds(proto, last, interpreted)
     return feeds, run(proto, feeds)
 
 
-def _random_feeds(proto: onnx.ModelProto, dynamic: int) -> Feeds:
+def _random_feeds(proto: onnx.ModelProto, dynamic: int, interpreted: bool) -> Feeds:
     rng = np.random.default_rng(0)
     shapes = {
         value.name: [
@@ -107,7 +106,7 @@ def _random_feeds(proto: onnx.ModelProto, dynamic: int) -> Feeds:
         ]
         for value in proto.graph.input
     }
-    refuse_large_run(proto, shapes, _EXPORT_AGAIN)
+    refuse_large_run(proto, shapes, _EXPORT_AGAIN, interpreted)
     feeds = {}
     for value in proto.graph.input:
         tensor, shape = value.type.tensor_type, shapes[value.name]

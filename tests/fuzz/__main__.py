@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Nothing to do: give --files N, --bundles N or --pictures N.")
         return 0
     if options.keep:
+        Path(options.keep).mkdir(parents=True, exist_ok=True)
         _keep(tasks, Path(options.keep))
     ends = []
     for end in run_all(tasks, options.jobs):

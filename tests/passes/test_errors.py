@@ -11,6 +11,10 @@ ALIKE = [Problem(f"layer{i}", "Softmax", "no rules") for i in range(6)]
 CASES = {
     "none": ([], "bad"),
     "no layer to blame": ([Problem("", "", "odd")], "bad\n\n  layer  op  why\n  -      -   odd"),
+    "a long name": (
+        [Problem("a" * 100 + "." + "z" * 100, "Mod", "odd")],
+        f"bad\n\n  {'layer':<93}  op   why\n  {'a' * 60}...{'z' * 30}  Mod  odd",
+    ),
     "few alike": (
         ALIKE[:4],
         "bad\n\n  layer   op       why\n" + "\n".join(f"  layer{i}  Softmax  no rules" for i in range(4)),
