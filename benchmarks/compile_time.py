@@ -19,10 +19,10 @@ import lrpc
 from benchmarks.chains import chain, residual_chain
 from benchmarks.composites import built
 from benchmarks.records import FOLDER, store
-from lrpc.composite import Composite
+from lrpc.bundle.input_spec import InputSpec
+from lrpc.composites.composite import Composite
 from lrpc.export import export, load_torch
-from lrpc.image import InputSpec
-from lrpc.inspect.machine import cores, described
+from lrpc.inspect.bench.machine import cores, described
 
 COMPOSITE = "epsilon_gamma_box"
 _BLOCK = 5

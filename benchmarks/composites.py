@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lrpc import composites, rules
-from lrpc.composite import Composite, Entry
-from lrpc.image import InputSpec
-from lrpc.kinds import LINEAR
+from lrpc.bundle.input_spec import InputSpec
+from lrpc.composites.composite import Composite, Entry
+from lrpc.rules.kinds import LINEAR
 
 NAMES = ("epsilon_gamma_box", "epsilon_plus", "epsilon_alpha2_beta1", "epsilon")
 

@@ -1,6 +1,6 @@
 """Measure equal forms of the relevance pass's steps: `python -m benchmarks.costs [--provider cuda] [--rounds 20]`.
 
-Prints, for every choice that `lrpc/targets.py` makes, milliseconds for each form at shapes that networks have. The
+Prints, for every choice that `lrpc/emit/targets.py` makes, milliseconds for each form at shapes that networks have. The
 forms of one choice are compared with each other first: they must compute the same.
 """
 
@@ -18,7 +18,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from lrpc.session import open_session
+from lrpc.runtime.session import open_session
 
 RNG = np.random.default_rng(0)
 
@@ -33,7 +33,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Choice:
-    """title: what is computed, and where.  inputs: by name.  forms: by the name that `lrpc/targets.py` has for them."""
+    """title: what is computed, and where.  inputs: by name.  forms: by the name that
+    `lrpc/emit/targets.py` has for them.
+    """
 
     title: str
     inputs: dict[str, np.ndarray]

@@ -9,9 +9,9 @@ from typing import Any
 
 from benchmarks.compile_plot import plot_chains
 from benchmarks.records import FOLDER, stored
-from lrpc.bench_plot import plot_bench
-from lrpc.inspect.bench_result import Bench, Result, Row, Timing, multiplying_share
-from lrpc.inspect.bench_text import busy_line, machine_line
+from lrpc.inspect.bench.plot import plot_bench
+from lrpc.inspect.bench.result import Bench, Result, Row, Timing, multiplying_share
+from lrpc.inspect.bench.text import busy_line, machine_line
 
 DOCS = Path(__file__).parents[1] / "docs"
 PICTURES = "benchmarks"

@@ -18,12 +18,12 @@ import numpy as np
 import lrpc
 from benchmarks.composites import NAMES, built
 from benchmarks.records import FOLDER, store
-from lrpc.composite import Composite
+from lrpc.composites.composite import Composite
 from lrpc.export import export, load_torch
-from lrpc.inspect.bench import LEVELS, Case, Setting, bench
-from lrpc.inspect.bench_result import Bench
-from lrpc.inspect.contestants import PROVIDERS, Machine, Torch
-from lrpc.inspect.machine import cores
+from lrpc.inspect.bench.bench import LEVELS, Case, Setting, bench
+from lrpc.inspect.bench.contestants import PROVIDERS, Machine, Torch
+from lrpc.inspect.bench.machine import cores
+from lrpc.inspect.bench.result import Bench
 
 
 def main() -> None:

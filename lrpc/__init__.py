@@ -17,10 +17,10 @@ from passes.errors import LrpcError
 if TYPE_CHECKING:
     from lrpc import composites, rules
     from lrpc.compiler import Compiled, compile, plan_model
-    from lrpc.health import Health, HealthWarning
-    from lrpc.inspect.trace import Trace, Tracer
-    from lrpc.runtime import Explainer, Explanation
-    from lrpc.stabilizer import Stabilizer
+    from lrpc.inspect.diagnose.trace import Trace, Tracer
+    from lrpc.rules.stabilizer import Stabilizer
+    from lrpc.runtime.explainer import Explainer, Explanation
+    from lrpc.runtime.health import Health, HealthWarning
 
 __version__ = "0.1.0"
 
@@ -45,13 +45,13 @@ _HOMES = {
     "Compiled": "lrpc.compiler",
     "compile": "lrpc.compiler",
     "plan_model": "lrpc.compiler",
-    "Explainer": "lrpc.runtime",
-    "Explanation": "lrpc.runtime",
-    "Health": "lrpc.health",
-    "HealthWarning": "lrpc.health",
-    "Trace": "lrpc.inspect.trace",
-    "Tracer": "lrpc.inspect.trace",
-    "Stabilizer": "lrpc.stabilizer",
+    "Explainer": "lrpc.runtime.explainer",
+    "Explanation": "lrpc.runtime.explainer",
+    "Health": "lrpc.runtime.health",
+    "HealthWarning": "lrpc.runtime.health",
+    "Trace": "lrpc.inspect.diagnose.trace",
+    "Tracer": "lrpc.inspect.diagnose.trace",
+    "Stabilizer": "lrpc.rules.stabilizer",
 }
 
 

@@ -12,19 +12,19 @@ import onnx
 
 import lrpc
 from lrpc import composites
-from lrpc.bundle import save_bundle, save_single_file
-from lrpc.composite import Composite
-from lrpc.entries import input_spec, others_in
+from lrpc.bundle.manifest import FORMAT, Box, Input, Manifest, Model, PlanRow, Tensor, Thresholds, Where
+from lrpc.bundle.store import save_bundle, save_single_file
+from lrpc.composites.composite import Composite
+from lrpc.emit.check import check_supported
+from lrpc.emit.targets import TARGETS, Target, target_of
 from lrpc.lower import explain_graph, forward_graph, relevance_graph
-from lrpc.lower.half import half_forward as to_half
 from lrpc.lower.tunable import tunables
-from lrpc.manifest import FORMAT, Box, Input, Manifest, Model, PlanRow, Tensor, Thresholds, Where
 from lrpc.ops import OPS
-from lrpc.pictures import Pictures
-from lrpc.plan import Overrides, Plan, assign
-from lrpc.rule_facts import box_of
-from lrpc.supported import check_supported
-from lrpc.targets import TARGETS, Target, target_of
+from lrpc.plan.inputs import input_spec, others_in
+from lrpc.plan.plan import Overrides, Plan, assign
+from lrpc.plan.rule_signs import box_of
+from lrpc.variants.half_forward import half_forward as to_half
+from lrpc.variants.pictures import Pictures
 from passes.batch_axis import batch_problems
 from passes.check import problems
 from passes.errors import LrpcError, Problem

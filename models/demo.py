@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 import lrpc
-from lrpc.heatmap import contact_sheet, overlay, render
-from lrpc.image import InputSpec, load_images
+from lrpc.bundle.input_spec import InputSpec
+from lrpc.images.colour import contact_sheet, overlay, render
+from lrpc.images.read import load_images
 
 DEMO = Path("demo")
 SHAPES = Path("models/shapes")

@@ -14,8 +14,8 @@ from typing import Any
 
 from rich.progress import Progress
 
-from lrpc.inspect.machine import described
-from lrpc.inspect.process import in_own_process
+from lrpc.inspect.bench.machine import described
+from lrpc.inspect.bench.process import in_own_process
 from passes.errors import LrpcError
 from studies.architectures_measured import measured
 from studies.architectures_page import DOCUMENT, RESULTS, page, stored, summary

@@ -13,10 +13,10 @@ import onnx
 import torch
 
 import lrpc
-from lrpc.composite import Composite
+from lrpc.composites.composite import Composite
 from lrpc.export.conversion import write_module
-from lrpc.inspect.process import peak_memory
-from lrpc.inspect.validate import relative_error
+from lrpc.inspect.bench.process import peak_memory
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle, run_zennit
 from lrpc.reference.zennit_adapter import COMPOSITES
 from passes.errors import LrpcError

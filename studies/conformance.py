@@ -1,7 +1,7 @@
 """Write the tables of docs/deploy.md anew: `python -m studies.conformance [--tables-only]`.
 
-What runtimes lack comes from lrpc/capabilities.py; how far they are from ONNX Runtime, from runs on this machine of the
-trained network and of ResNet-50 with random weights (2 minutes). --tables-only leaves the runs as they are.
+What runtimes lack comes from lrpc/emit/capabilities.py; how far they are from ONNX Runtime, from runs on this machine
+of the trained network and of ResNet-50 with random weights (2 minutes). --tables-only leaves the runs as they are.
 
 Needs the runtimes that `make test-deploy` installs.
 """
@@ -16,8 +16,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 import lrpc
-from lrpc.capabilities import FORMS, LACKS, TARGETS
 from lrpc.cli import main as command_line
+from lrpc.emit.capabilities import FORMS, LACKS, TARGETS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs/deploy.md"

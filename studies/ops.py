@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lrpc.op_table import markdown
+from lrpc.plan.op_table import markdown
 
 DOCUMENT = Path(__file__).parents[1] / "docs/ops.md"
 

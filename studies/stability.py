@@ -19,18 +19,18 @@ from PIL import Image
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.composite import Composite, Entry
+from lrpc.bundle.input_spec import InputSpec
+from lrpc.composites.composite import Composite, Entry
 from lrpc.export import export, load_torch
-from lrpc.health import HealthWarning
-from lrpc.heatmap import contact_sheet, render
-from lrpc.image import InputSpec
-from lrpc.inspect.doctor import Diagnosis, diagnose
-from lrpc.inspect.sweep import sweep
-from lrpc.inspect.trace import Tracer
-from lrpc.kinds import LINEAR
-from lrpc.rules import Bound
-from lrpc.runtime import Explainer
-from lrpc.trace_plot import plot_trace
+from lrpc.images.colour import contact_sheet, render
+from lrpc.inspect.diagnose.doctor import Diagnosis, diagnose
+from lrpc.inspect.diagnose.sweep import sweep
+from lrpc.inspect.diagnose.trace import Tracer
+from lrpc.inspect.diagnose.trace_plot import plot_trace
+from lrpc.rules.constructors import Bound
+from lrpc.rules.kinds import LINEAR
+from lrpc.runtime.explainer import Explainer
+from lrpc.runtime.health import HealthWarning
 from models.shapes.localisation import HIGH, LOW, MODEL, Pictures, Scores, evaluate, unseen_pictures
 
 DOCS = Path(__file__).parents[1] / "docs"

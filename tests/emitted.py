@@ -12,18 +12,18 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import torch
 
-from lrpc.algebra import Behaviour, Pass
-from lrpc.certificate import certify
-from lrpc.composite import Composite
-from lrpc.inspect.traced import Traced, run_traced
-from lrpc.inspect.validate import relative_error
-from lrpc.kinds import Kind
+from lrpc.composites.composite import Composite
+from lrpc.emit.targets import TARGETS, Target
+from lrpc.inspect.validate.traced import Traced, run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.ops import OPS
-from lrpc.plan import Plan, assign
+from lrpc.plan.certificate import certify
+from lrpc.plan.plan import Plan, assign
+from lrpc.plan.rule_signs import box_of
 from lrpc.reference import run_oracle
 from lrpc.reference.oracle import Oracle, ReferenceResult
-from lrpc.rule_facts import box_of
-from lrpc.targets import TARGETS, Target
+from lrpc.rules.algebra import Behaviour, Pass
+from lrpc.rules.kinds import Kind
 from tests.random_plans import ENTRIES, Case
 
 LEVELS: dict[str, Target | None] = {"-O0": None} | {

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from lrpc import rules
-from lrpc.composite import Composite, Entry
-from lrpc.facts import input_sign
-from lrpc.kinds import Kind
-from lrpc.plan import Plan, assign
+from lrpc.composites.composite import Composite, Entry
+from lrpc.plan.facts import input_sign
+from lrpc.plan.plan import Plan, assign
+from lrpc.rules.kinds import Kind
 from passes.load import load
 from passes.pipeline import canonize
 from tests.graphs import model

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import onnx_graphsurgeon as gs
 
 from lrpc import rules
-from lrpc.algebra import Behaviour
-from lrpc.kinds import Kind
 from lrpc.ops import OPS
-from lrpc.plan import misfit
-from lrpc.stabilizer import Stabilizer
+from lrpc.plan.plan import misfit
+from lrpc.rules.algebra import Behaviour
+from lrpc.rules.kinds import Kind
+from lrpc.rules.stabilizer import Stabilizer
 
 Pick = Callable[[list], object]
 

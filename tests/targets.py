@@ -1,5 +1,5 @@
 """One target for each set of forms: what is emitted depends on nothing else."""
 
-from lrpc.targets import TARGETS
+from lrpc.emit.targets import TARGETS
 
 DISTINCT = list({tuple(sorted(target.forms.items())): target for target in TARGETS.values()}.values())

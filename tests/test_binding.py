@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import lrpc
-from lrpc.binding import Binding
-from lrpc.session import CPU, open_session
+from lrpc.runtime.buffers import Binding
+from lrpc.runtime.session import CPU, open_session
 from tests.graphs import picture, small_resnet
 
 
@@ -46,8 +46,8 @@ def test_what_a_call_returned_stays_as_it_is(session, fixed):
 
 def test_buffers_are_made_once_for_a_shape(session, monkeypatch):
     made = []
-    make = lrpc.binding._on
-    monkeypatch.setattr("lrpc.binding._on", lambda *a: made.append(a) or make(*a))
+    make = lrpc.runtime.buffers._on
+    monkeypatch.setattr("lrpc.runtime.buffers._on", lambda *a: made.append(a) or make(*a))
     bound = Binding(session)
     for seed in range(3):
         bound(feeds(2, seed), shapes(2))

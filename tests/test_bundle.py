@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 import lrpc
-from lrpc.bundle import load_manifest
+from lrpc.bundle.store import load_manifest
 from tests.graphs import picture, small_resnet
 
 FILES = {"forward.onnx", "relevance.onnx", "explain.onnx", "weights.bin", "manifest.json"}
@@ -96,7 +96,7 @@ def test_a_folder_that_is_no_bundle_is_left_alone(compiled, tmp_path):
 
 
 def test_a_failed_save_leaves_nothing_behind(compiled, tmp_path, monkeypatch):
-    monkeypatch.setattr("lrpc.bundle._fingerprint", lambda file: 1 / 0)
+    monkeypatch.setattr("lrpc.bundle.store._fingerprint", lambda file: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         compiled.save(tmp_path / "model.lrp")
     assert list(tmp_path.iterdir()) == []

@@ -8,13 +8,13 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
-from lrpc.capabilities import BOTH_WAYS, FORMS, LACKS, MAX_INDICES, POOL_1D, SCATTER_ADD, TARGETS, lacks
 from lrpc.cli import main
-from lrpc.composite import Composite, Entry
+from lrpc.composites.composite import Composite, Entry
+from lrpc.emit.capabilities import BOTH_WAYS, FORMS, LACKS, MAX_INDICES, POOL_1D, SCATTER_ADD, TARGETS, lacks
+from lrpc.emit.check import check_supported, unsupported
+from lrpc.emit.targets import COSTS, NEEDS
+from lrpc.emit.targets import TARGETS as OPTIMISED
 from lrpc.lower import explain_graph, relevance_graph
-from lrpc.supported import check_supported, unsupported
-from lrpc.targets import COSTS, NEEDS
-from lrpc.targets import TARGETS as OPTIMISED
 from passes.errors import LrpcError
 from tests.graphs import model, small_resnet
 

@@ -14,14 +14,14 @@ from onnx import helper
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.certificate import Bound, Certificate, certify
-from lrpc.composite import Composite, Entry
-from lrpc.facts import signs
-from lrpc.inspect.traced import run_forward
-from lrpc.kinds import Kind
+from lrpc.composites.composite import Composite, Entry
+from lrpc.inspect.validate.traced import run_forward
+from lrpc.plan.certificate import Bound, Certificate, certify
+from lrpc.plan.facts import signs
 from lrpc.reference import run_oracle
 from lrpc.reference.oracle import Layer, explain_layer
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.kinds import Kind
+from lrpc.rules.stabilizer import Stabilizer
 from passes.load import load
 from passes.pipeline import canonize
 from tests.graphs import model, picture, small_resnet
@@ -58,7 +58,7 @@ UNBOUNDED = {
 }
 
 
-def dense_plan(rule, w, b, x_op=None) -> lrpc.plan.Plan:
+def dense_plan(rule, w, b, x_op=None) -> lrpc.plan.plan.Plan:
     nodes = [helper.make_node("Gemm", [x_op.lower() if x_op else "x", "w", "b"], ["y"], transB=1, name="layer")]
     if x_op:
         nodes.insert(0, helper.make_node(x_op, ["x"], [x_op.lower()], name="before"))

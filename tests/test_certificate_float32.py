@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lrpc import rules
-from lrpc.certificate import certify
-from lrpc.inspect.traced import run_traced
-from lrpc.targets import TARGETS
+from lrpc.emit.targets import TARGETS
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.plan.certificate import certify
 from tests.test_certificate import dense_plan
 
 SMALLEST, STEP = float(np.finfo(np.float32).smallest_normal), 2.0**-149

@@ -8,13 +8,13 @@ import pytest
 from onnx import helper
 
 import lrpc
-from lrpc.composites import COMPOSITES
+from lrpc.composites.builtin import COMPOSITES
 from tests import cuda_stub
 from tests.graphs import model, small_resnet
 from tests.test_placement import LEFT_TO_THE_CPU, PLACED_THERE, SHAPES, composite
 
 PROBE = """
-from lrpc.session import CUDA, check_provider
+from lrpc.runtime.session import CUDA, check_provider
 try:
     check_provider(CUDA)
 except Exception as error:
@@ -64,7 +64,7 @@ def test_single_files_with_pictures_do_too(stub, tmp_path):
 
 PLACE = """
 import json, pathlib, onnxruntime as ort
-from lrpc.session import CPU, CUDA, assigned_elsewhere
+from lrpc.runtime.session import CPU, CUDA, assigned_elsewhere
 said = {}
 for path in sorted(pathlib.Path(FOLDER).iterdir()):
     options = ort.SessionOptions()

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from lrpc.cli import main
-from lrpc.composites import COMPOSITES
-from lrpc.inspect.runtimes import RUNTIMES
-from lrpc.op_table import markdown, op_rows
+from lrpc.composites.builtin import COMPOSITES
+from lrpc.inspect.conformance.runtimes import RUNTIMES
 from lrpc.ops import OPS
-from lrpc.rules import RULES
+from lrpc.plan.op_table import markdown, op_rows
+from lrpc.rules.constructors import RULES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ def test_the_command_prints_the_table_of_ops():
 
 
 def test_the_toml_of_the_contract_is_a_composite(tmp_path):
-    from lrpc.composite_file import composite_from_toml
+    from lrpc.composites.toml import composite_from_toml
 
     (toml,) = blocks("toml", (ROOT / "docs/contract.md").read_text(encoding="utf-8"))
     (tmp_path / "c.toml").write_text(toml)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import lrpc
-from lrpc.manifest import Input, Picture, Tensor, Tunable
-from lrpc.runtime import _joined
-from lrpc.session import CUDA
+from lrpc.bundle.manifest import Input, Picture, Tensor, Tunable
+from lrpc.runtime.explainer import _joined
+from lrpc.runtime.session import CUDA
 from tests.graphs import picture, small_resnet
 
 SEED = np.eye(5, dtype=np.float32)[[1, 3]]
@@ -145,7 +145,7 @@ def test_tunables_are_checked(values, message):
 
 def test_values_that_are_tuned_are_not_for_a_recorded_graph():
     explainer = lrpc.Explainer.__new__(lrpc.Explainer)
-    explainer.options = lrpc.session.RunOptions(cuda_graph=True)
+    explainer.options = lrpc.runtime.session.RunOptions(cuda_graph=True)
     explainer.manifest = SimpleNamespace(output=Tensor("y", (5,)), input=Input("x", (3, 8, 8)), picture=None)
     with pytest.raises(lrpc.LrpcError, match="replays the graph with the tunables' defaults"):
         explainer._run_fused(picture(), {}, {}, {"epsilon": np.float32(1)})

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import lrpc
+from lrpc.bundle.input_spec import InputSpec
 from lrpc.export import Loaded, export, load_torch, module_to_proto
-from lrpc.image import InputSpec
 from passes.errors import LrpcError
 from passes.load import load
 from tests.nets import NETS, built

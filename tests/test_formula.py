@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from lrpc import rules
-from lrpc.facts import Facts
-from lrpc.formula import formula, maps
-from lrpc.sign import ANY, NON_NEGATIVE, ZEROS
-from lrpc.simplify import simplified
-from lrpc.stabilizer import Stabilizer
-from lrpc.support import Support
+from lrpc.plan.facts import Facts
+from lrpc.plan.simplify import simplified
+from lrpc.plan.support import Support
+from lrpc.rules.formula import formula, maps
+from lrpc.rules.sign import ANY, NON_NEGATIVE, ZEROS
+from lrpc.rules.stabilizer import Stabilizer
 
 POST_RELU, PRE_RELU = Facts(NON_NEGATIVE, ANY, ANY, Support.ANYWHERE), Facts(ANY, ANY, ANY, Support.POSITIVE)
 INNER = Facts(NON_NEGATIVE, ANY, ANY, Support.POSITIVE)

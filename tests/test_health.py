@@ -8,8 +8,8 @@ import pytest
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.health import Health, HealthWarning, health
-from lrpc.manifest import Box, Input, Picture, Thresholds
+from lrpc.bundle.manifest import Box, Input, Picture, Thresholds
+from lrpc.runtime.health import Health, HealthWarning, health
 from tests.graphs import picture, small_resnet
 
 
@@ -134,8 +134,8 @@ def test_alarms_begin_beyond_the_thresholds(size, alarmed):
 
 
 def test_the_first_bad_sample_is_told_and_how_many_there_are():
-    assert lrpc.runtime._summary(["", ""]) == []
-    found = lrpc.runtime._summary(["", "one", "", "two"])
+    assert lrpc.runtime.explainer._summary(["", ""]) == []
+    found = lrpc.runtime.explainer._summary(["", "one", "", "two"])
     assert found == ["2 of 4 explanations are not to be trusted; sample 1: one"]
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 from torch import nn
 
 import lrpc
+from lrpc.bundle.input_spec import InputSpec
 from lrpc.cli import main
 from lrpc.export import Loaded, export, weight_files
-from lrpc.image import InputSpec
 from passes.errors import LrpcError
 from passes.load import load
 from tests.graphs import small_resnet

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import lrpc
-from lrpc.bundle import load_manifest
-from lrpc.inspect.trace import Tracer
-from lrpc.manifest import read_manifest
+from lrpc.bundle.manifest import read_manifest
+from lrpc.bundle.store import load_manifest
+from lrpc.inspect.diagnose.trace import Tracer
 from lrpc.package.triton import package_triton
 from tests.edits import file_edits, manifest_edits
 from tests.graphs import picture, small_resnet

@@ -10,12 +10,12 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
-from lrpc.composite import Composite, Entry
-from lrpc.facts import signs
+from lrpc.composites.composite import Composite, Entry
 from lrpc.ops import OPS
-from lrpc.plan import Plan
+from lrpc.plan.facts import signs
+from lrpc.plan.plan import Plan
 from lrpc.reference import run_oracle
-from lrpc.sign import ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
+from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
 from tests.graphs import model
 from tests.lower.test_ops import LINEAR, MOVING, normal, plan_of
 
@@ -196,7 +196,9 @@ def reaches_inside(case: tuple) -> bool:
     return case[0] != "ConvTranspose" or not case[1].get("strides")
 
 
-ACTIVATIONS = {name: case for name, case in (MOVING | MORE).items() if OPS[case[0]].kind is lrpc.kinds.Kind.ACTIVATION}
+ACTIVATIONS = {
+    name: case for name, case in (MOVING | MORE).items() if OPS[case[0]].kind is lrpc.rules.kinds.Kind.ACTIVATION
+}
 STEEP = 4.0
 """Where every activation has its steepest place, or nearly, from -STEEP to STEEP."""
 
@@ -215,7 +217,7 @@ def test_the_slope_of_an_activation_is_the_steepest_that_it_gets(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, case in MOVING.items() if OPS[case[0]].kind is not lrpc.kinds.Kind.ACTIVATION]
+    "name", [name for name, case in MOVING.items() if OPS[case[0]].kind is not lrpc.rules.kinds.Kind.ACTIVATION]
 )
 def test_what_moves_values_amplifies_nothing_and_what_normalises_is_unbounded(name):
     plan = plan_of(*MOVING[name], rules.Gradient())
@@ -258,10 +260,10 @@ def test_only_elementwise_functions_keep_zero():
     keep = {
         case[0] for case in CASES.values() if OPS[case[0]].keeps_zero(plan_of(*case, rules.Gradient()).graph.nodes[0])
     }
-    assert keep - {op for op, known in OPS.items() if known.kind is lrpc.kinds.Kind.ACTIVATION} == {"LRN"}
+    assert keep - {op for op, known in OPS.items() if known.kind is lrpc.rules.kinds.Kind.ACTIVATION} == {"LRN"}
 
 
 def test_which_ops_keep_their_inputs_shape():
-    others = {name for name, op in OPS.items() if op.kind is not lrpc.kinds.Kind.ACTIVATION and op.elementwise}
+    others = {name for name, op in OPS.items() if op.kind is not lrpc.rules.kinds.Kind.ACTIVATION and op.elementwise}
     assert others == {"BatchNormalization", "LayerNormalization", "LRN", "Identity", "Dropout"}
-    assert all(op.elementwise for op in OPS.values() if op.kind is lrpc.kinds.Kind.ACTIVATION)
+    assert all(op.elementwise for op in OPS.values() if op.kind is lrpc.rules.kinds.Kind.ACTIVATION)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrpc.heatmap import contact_sheet, overlay, render
-from lrpc.image import InputSpec, load_images, to_picture
+from lrpc.bundle.input_spec import InputSpec
+from lrpc.images.colour import contact_sheet, overlay, render
+from lrpc.images.read import load_images, to_picture
 from passes.errors import LrpcError
 
 SPEC = InputSpec((3, 4, 6), [0.5, 0.4, 0.3], [0.25, 0.5, 1.0], ["a", "b"])

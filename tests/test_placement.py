@@ -8,10 +8,10 @@ import pytest
 from onnx import TensorProto, helper
 
 import lrpc
-from lrpc.composites import COMPOSITES
+from lrpc.composites.builtin import COMPOSITES
 from lrpc.lower import explain_graph, forward_graph, relevance_graph
-from lrpc.placement import PLACED, UNTIL, cpu_bound
 from tests.graphs import model, small_resnet
+from tests.placement import PLACED, UNTIL, cpu_bound
 
 SHAPES = "models/shapes/shapes.onnx"
 

@@ -6,10 +6,10 @@ import pytest
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.composite import Composite, Entry, Place
-from lrpc.composite_file import composite_from_toml
-from lrpc.kinds import Kind
+from lrpc.composites.composite import Composite, Entry, Place
+from lrpc.composites.toml import composite_from_toml
 from lrpc.ops import OPS
+from lrpc.rules.kinds import Kind
 from tests.graphs import model, small_resnet
 
 

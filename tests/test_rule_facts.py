@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from lrpc import rules
-from lrpc.algebra import ABS, KEEP, NEG, ONE, POS, SQUARE, ZERO, Boost, Fill, Rule, Scaled, Share, Side, Term
+from lrpc.plan.rule_signs import box_of, gamma_of, gates_its_own_z, leanings, modified, numerators, one_side
 from lrpc.reference.oracle import modified as definition
 from lrpc.reference.oracle import stabilized
-from lrpc.rule_facts import box_of, gamma_of, gates_its_own_z, leanings, modified, numerators, one_side
-from lrpc.sign import ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.algebra import ABS, KEEP, NEG, ONE, POS, SQUARE, ZERO, Boost, Fill, Rule, Scaled, Share, Side, Term
+from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
+from lrpc.rules.stabilizer import Stabilizer
 
 VALUES = {
     ANY: [-3.0, -1.0, 0.0, 1.0, 2.0],

@@ -5,11 +5,11 @@ import re
 import pytest
 
 from lrpc import rules
-from lrpc.algebra import Gate
-from lrpc.algebra import Test as Condition
-from lrpc.rule_text import parse_rule, signature
-from lrpc.rules import RULES
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.algebra import Gate
+from lrpc.rules.algebra import Test as Condition
+from lrpc.rules.constructors import RULES
+from lrpc.rules.stabilizer import Stabilizer
+from lrpc.rules.text import parse_rule, signature
 
 PRINTED = {
     "epsilon(1e-06)": rules.epsilon(),

@@ -5,7 +5,7 @@ import onnxruntime as ort
 import pytest
 
 import lrpc
-from lrpc.session import assigned_elsewhere
+from lrpc.runtime.session import assigned_elsewhere
 from tests.graphs import picture, small_resnet
 
 CUDA = "CUDAExecutionProvider"
@@ -166,7 +166,7 @@ def test_a_wrong_argument_is_refused(explainer, arguments, message):
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_asking_for_cuda_where_there_is_none_is_an_error(bundle, fused, monkeypatch):
-    monkeypatch.setattr("lrpc.session._started", lambda wanted: ["CPUExecutionProvider"])
+    monkeypatch.setattr("lrpc.runtime.session._started", lambda wanted: ["CPUExecutionProvider"])
     with pytest.raises(lrpc.LrpcError, match="CUDAExecutionProvider is not available on this machine"):
         lrpc.Explainer(bundle, providers=[CUDA], fused=fused)(picture())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lrpc.seeds import checked, is_seed, one_hot
+from lrpc.runtime.seeds import checked, is_seed, one_hot
 from passes.errors import LrpcError
 
 SEED = np.arange(6, dtype=np.float64).reshape(2, 3)

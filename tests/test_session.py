@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 
 import lrpc
-from lrpc.session import CPU, CUDA, RunOptions, assigned_elsewhere, check_provider, open_session
+from lrpc.runtime.session import CPU, CUDA, RunOptions, assigned_elsewhere, check_provider, open_session
 from tests.graphs import picture, small_resnet
 
 
@@ -99,7 +99,7 @@ def test_a_logger_is_as_loud_afterwards_as_before(monkeypatch):
 
 def test_a_provider_that_is_listed_but_does_not_start_is_an_error(monkeypatch):
     monkeypatch.setattr(ort, "get_available_providers", lambda: [CUDA])
-    monkeypatch.setattr("lrpc.session._started", lambda wanted: [CPU])
+    monkeypatch.setattr("lrpc.runtime.session._started", lambda wanted: [CPU])
     with pytest.raises(lrpc.LrpcError, match="its libraries or a device are missing"):
         check_provider(CUDA)
 

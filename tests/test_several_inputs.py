@@ -10,18 +10,18 @@ import onnx
 import pytest
 
 import lrpc
-from lrpc.certificate import certify
-from lrpc.facts import signs
-from lrpc.health import HealthWarning
-from lrpc.inspect.doctor import diagnose
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
+from lrpc.bundle.side_inputs import Other, drawn
+from lrpc.emit.targets import TARGETS
+from lrpc.inspect.diagnose.doctor import diagnose
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.lower import explain_graph, relevance_graph
 from lrpc.lower.tunable import tunables
-from lrpc.others import Other, drawn
+from lrpc.plan.certificate import certify
+from lrpc.plan.facts import signs
 from lrpc.reference import run_oracle
-from lrpc.sign import ANY, NON_NEGATIVE
-from lrpc.targets import TARGETS
+from lrpc.rules.sign import ANY, NON_NEGATIVE
+from lrpc.runtime.health import HealthWarning
 from passes.check import problems
 from passes.errors import LrpcError
 from passes.graph import depending
@@ -31,7 +31,7 @@ from tests.graphs import model, small_resnet
 from tests.targets import DISTINCT
 from tests.two_inputs import NETS, dense, node, normal
 
-pytestmark = pytest.mark.filterwarnings("ignore::lrpc.health.HealthWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::lrpc.runtime.health.HealthWarning")
 
 CHOICES = {f"{name}, {entry}": (net, entry) for name, net in NETS.items() for entry in net.inputs}
 WITH_ROWS = {name: (net, entry) for name, (net, entry) in CHOICES.items() if net.inputs[entry][0] is None}
@@ -303,7 +303,7 @@ def test_a_trace_in_parts_gives_each_part_its_rows(monkeypatch):
     x, others = split(net.feeds(5), "x")
     compiled = lrpc.compile(net.proto(), input="x")
     whole = lrpc.Tracer(compiled)(x, 0, others)
-    monkeypatch.setattr("lrpc.inspect.trace._MOST_VALUES", 8)
+    monkeypatch.setattr("lrpc.inspect.diagnose.trace._MOST_VALUES", 8)
     np.testing.assert_allclose(lrpc.Tracer(compiled)(x, 0, others).relevance, whole.relevance, rtol=1e-5)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
 
-from lrpc.inspect.validate import relative_error
-from lrpc.plan import Plan
+from lrpc.inspect.validate.validation import relative_error
+from lrpc.plan.plan import Plan
+from lrpc.plan.simplify import simplify
 from lrpc.reference import run_oracle
 from lrpc.reference.oracle import ReferenceResult
-from lrpc.simplify import simplify
 from tests.random_plans import Case, cases
 
 TOLERANCE, ULP = 1e-10, 2.0**-52

@@ -1,4 +1,4 @@
-"""A single file that takes pictures and returns heatmaps, against `lrpc.image`, the plain bundle and `lrpc.heatmap`."""
+"""A single file that takes pictures and returns heatmaps, against `lrpc.images.read`, the plain bundle and `lrpc.images.colour`."""
 
 import json
 
@@ -11,12 +11,13 @@ from onnx import helper
 from PIL import Image
 
 import lrpc
+from lrpc.bundle.input_spec import InputSpec
+from lrpc.bundle.manifest import Picture
 from lrpc.cli import main
-from lrpc.heatmap import colour_table, render
-from lrpc.image import InputSpec, load_images
-from lrpc.lower.heatmap import heatmap_out
-from lrpc.lower.picture import picture_in
-from lrpc.manifest import Picture
+from lrpc.images.colour import colour_table, render
+from lrpc.images.read import load_images
+from lrpc.variants.heatmap_out import heatmap_out
+from lrpc.variants.picture_in import picture_in
 from models.shapes.localisation import MODEL
 from tests.graphs import METADATA, model, small_resnet
 

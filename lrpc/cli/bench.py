@@ -10,7 +10,7 @@ import click
 
 from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import note, table, working
-from lrpc.composites import COMPOSITES
+from lrpc.composites.builtin import COMPOSITES
 
 
 def _counts(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[int]:
@@ -70,9 +70,9 @@ def bench_command(
         raise click.UsageError(
             "--weights are those of the PyTorch model: give --torch torchvision:NAME or MODULE:FACTORY."
         )
-    from lrpc.inspect.bench import Setting, bench
-    from lrpc.inspect.contestants import Machine, Torch
-    from lrpc.inspect.machine import cores
+    from lrpc.inspect.bench.bench import Setting, bench
+    from lrpc.inspect.bench.contestants import Machine, Torch
+    from lrpc.inspect.bench.machine import cores
 
     cases = [_case(model, options)] + [_case(model, _bare(options, name)) for name in compare]
     torch = Torch(torch_model, weights or "none") if torch_model else None
@@ -82,14 +82,14 @@ def bench_command(
         result = bench(model, cases, setting, report)
     click.echo(result.to_json()) if as_json else _print(result)
     if plot is not None:
-        from lrpc.bench_plot import plot_bench
+        from lrpc.inspect.bench.plot import plot_bench
 
         plot_bench(result, plot)
         note(f"wrote {plot}")
 
 
 def _case(model: Path, options: dict[str, Any]) -> Any:
-    from lrpc.inspect.bench import Case
+    from lrpc.inspect.bench.bench import Case
 
     arguments = plan_arguments(model, **options)
     known = not (options["composite"] or "").endswith(".toml")
@@ -106,7 +106,7 @@ def _bare(options: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _print(bench: Any) -> None:
-    from lrpc.inspect.bench_text import columns, footer, profile_rows, rows
+    from lrpc.inspect.bench.text import columns, footer, profile_rows, rows
 
     heads = columns(bench)
     table(heads, rows(bench), right=range(3, len(heads)))

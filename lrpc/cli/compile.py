@@ -10,7 +10,7 @@ import click
 
 from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import note, working
-from lrpc.targets import TARGETS
+from lrpc.emit.targets import TARGETS
 
 
 @click.command("compile", epilog=RULES_EPILOG, short_help="Compile a model into an explanation bundle.")
@@ -71,7 +71,7 @@ def compile_command(
     path = output or model.with_name(model.name.removesuffix(".onnx") + suffix)
     import lrpc
     from lrpc.lower.tunable import tunables
-    from lrpc.stabilizer import shortest
+    from lrpc.rules.stabilizer import shortest
 
     started = time.perf_counter()
     report = note if verbose else None

@@ -32,7 +32,7 @@ def conformance_command(
     lrpc compile resnet50.onnx --target portable --single-file
     lrpc conformance resnet50.explain.onnx
     """
-    from lrpc.inspect.conformance import conformance
+    from lrpc.inspect.conformance.conformance import conformance
 
     with working(f"running {bundle.name}"):
         result = conformance(bundle, node_modules, tolerance, timeout)
@@ -48,7 +48,7 @@ def conformance_command(
 
 def cells(result: Any) -> tuple[list[str], list[list[str]]]:
     """Return the table's columns and rows as text."""
-    from lrpc.inspect.conformance import COMPARED
+    from lrpc.inspect.conformance.conformance import COMPARED
 
     heatmap = any(row.heatmap is not None for row in result.rows)
     columns = ["runtime", "version", *COMPARED, *(["heatmap"] if heatmap else []), f"ms for {result.batch}", ""]

@@ -61,10 +61,11 @@ def doctor_command(
     lrpc doctor resnet50.onnx dog.jpg --grid gamma=0,0.25,1,4,epsilon=1e-6,1e-3,1
     """
     import lrpc
+    from lrpc.bundle.input_spec import InputSpec
     from lrpc.cli.explain import class_number
-    from lrpc.composite import Composite, Entry
-    from lrpc.entries import input_spec, others_in
-    from lrpc.image import InputSpec, load_images
+    from lrpc.composites.composite import Composite, Entry
+    from lrpc.images.read import load_images
+    from lrpc.plan.inputs import input_spec, others_in
 
     arguments = plan_arguments(model, **options)
     plan = lrpc.plan_model(model, **arguments)
@@ -80,8 +81,8 @@ def doctor_command(
     path = output or model.with_suffix(".cured.toml")
     if path.exists() and not force:
         raise click.UsageError(f"{path} exists already; replace it with --force, or choose another name with -o.")
-    from lrpc.composite_file import composite_to_toml
-    from lrpc.inspect.doctor import diagnose
+    from lrpc.composites.toml import composite_to_toml
+    from lrpc.inspect.diagnose.doctor import diagnose
 
     with steps(f"tracing {len(x)} pictures") as report:
         found = diagnose(plan, x, chosen, report, others)
@@ -100,7 +101,7 @@ def doctor_command(
 
 
 def _print(found: Any, path: Path, model: Path) -> None:
-    from lrpc.inspect.doctor import summary
+    from lrpc.inspect.diagnose.doctor import summary
 
     if not found.changes:
         click.echo(f"healthy: sum of |R| per unit of seed {summary(found.before)}; nothing to change")
@@ -134,7 +135,7 @@ def _print_json(found: Any, path: Path) -> None:
 
 
 def _draw(found: Any, pictures: list[np.ndarray], path: Path) -> None:
-    from lrpc.heatmap import contact_sheet, render, save_picture
+    from lrpc.images.colour import contact_sheet, render, save_picture
 
     rows = [
         [picture, render(before), render(after)]
@@ -147,7 +148,7 @@ def _draw(found: Any, pictures: list[np.ndarray], path: Path) -> None:
 
 
 def _plot(found: Any, path: Path) -> None:
-    from lrpc.trace_plot import plot_trace
+    from lrpc.inspect.diagnose.trace_plot import plot_trace
 
     worst = int(np.nan_to_num(found.before.health.abs_sum, nan=np.inf).argmax())
     traces = {"before": found.before, "after": found.after}
@@ -166,8 +167,8 @@ def _sweep(
 ) -> None:
     """Explain at every point of the grid, and put all heatmaps on one sheet: a row for each point."""
     from lrpc.compiler import Compiled
-    from lrpc.heatmap import contact_sheet, render, save_picture
-    from lrpc.inspect.sweep import parse_grid, sweep
+    from lrpc.images.colour import contact_sheet, render, save_picture
+    from lrpc.inspect.diagnose.sweep import parse_grid, sweep
 
     try:
         grid = parse_grid(text)

@@ -66,10 +66,10 @@ def explain_command(
     lrpc explain resnet50.lrp dog.jpg cat.jpg --class 207 -o heatmap.png
     lrpc explain skin.lrp mole.jpg --feed age=age.npy
     """
-    from lrpc.health import HealthWarning
-    from lrpc.image import load_inputs
-    from lrpc.others import part_of
-    from lrpc.runtime import Explainer
+    from lrpc.bundle.side_inputs import part_of
+    from lrpc.images.read import load_inputs
+    from lrpc.runtime.explainer import Explainer
+    from lrpc.runtime.health import HealthWarning
 
     providers = [{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]]
     explainer = Explainer(bundle, providers, max_batch=max_batch, tf32=tf32)
@@ -100,7 +100,7 @@ def explain_command(
 
 def _others(explainer: Any, images: tuple[Path, ...], fit: str, feeds: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Load what the other inputs are given, for the samples of all pictures in order."""
-    from lrpc.image import load_inputs
+    from lrpc.images.read import load_inputs
 
     if not feeds and not explainer.others:
         return {}
@@ -180,7 +180,7 @@ def _place(image: Path, output: Path | None, several: bool) -> Path:
 
 
 def _write_picture(path: Path, pictures: list[np.ndarray], relevance: np.ndarray) -> None:
-    from lrpc.heatmap import contact_sheet, overlay, render, save_picture
+    from lrpc.images.colour import contact_sheet, overlay, render, save_picture
 
     pairs = zip(pictures, relevance, strict=True)
     rows = [[picture, render(r), overlay(picture, r)] for picture, r in pairs]

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from lrpc.array_file import read_array
-from lrpc.others import Arrays, Other, checked_others, drawn
+from lrpc.bundle.side_inputs import Arrays, Other, checked_others, drawn
+from lrpc.images.array_file import read_array
 
 _HINT = "Write it with numpy.save: numbers of the input's shape, a row for each picture."
 

@@ -17,7 +17,7 @@ def ops_command(as_json: bool) -> None:
     What a model file spells otherwise (Add, MatMul, ReduceMean, Constant) becomes these; see `lrpc passes`.
     An operator that is not listed is refused by name. docs/ops.md is this table.
     """
-    from lrpc.op_table import COLUMNS, op_rows
+    from lrpc.plan.op_table import COLUMNS, op_rows
 
     if as_json:
         click.echo(json.dumps([row.to_dict() for row in op_rows()], indent=1))

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from lrpc.composite import Composite
-from lrpc.composites import COMPOSITES
-from lrpc.rule_text import parse_rule, signature
-from lrpc.rules import RULES, Behaviour
+from lrpc.composites.builtin import COMPOSITES
+from lrpc.composites.composite import Composite
+from lrpc.rules.constructors import RULES, Behaviour
+from lrpc.rules.text import parse_rule, signature
 from passes.file_errors import is_file
 
 MODEL = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx")
@@ -123,7 +123,7 @@ def _composite(model: Path, entry: str | None, name: str | None, given: dict[str
         if given:
             options = ", ".join(_option(key) for key in given)
             raise click.UsageError(f"{options} cannot be combined with a composite file; write them into {name}.")
-        from lrpc.composite_file import composite_from_toml
+        from lrpc.composites.toml import composite_from_toml
 
         return composite_from_toml(name)
     ranged = _input_range(model, entry)
@@ -154,7 +154,7 @@ def _input_range(model: Path, entry: str | None) -> dict[str, Any]:
     """Return low and high as the model's metadata tells them of an input, nothing where it does not."""
     import onnx
 
-    from lrpc.entries import spec_for
+    from lrpc.plan.inputs import spec_for
 
     if not is_file(model):  # a device or a pipe would be read without an end
         return {}
@@ -184,7 +184,7 @@ def _bound(text: str | None, option: str) -> float | list[float] | None:
 
 
 def _stabilizer(text: str | None, option: str) -> Any:
-    from lrpc.stabilizer import Stabilizer
+    from lrpc.rules.stabilizer import Stabilizer
 
     try:
         return None if text is None else Stabilizer.of(text)

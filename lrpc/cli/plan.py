@@ -13,7 +13,7 @@ from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import table
 
 if TYPE_CHECKING:
-    from lrpc.plan import Plan
+    from lrpc.plan.plan import Plan
 
 
 @click.command("plan", epilog=RULES_EPILOG, short_help="Show which rule each layer gets, why, and what can go wrong.")
@@ -40,7 +40,7 @@ def plan_command(model: Path, with_facts: bool, as_json: bool, **options: Any) -
     lrpc plan resnet50.onnx --facts
     """
     import lrpc
-    from lrpc.certificate import certify
+    from lrpc.plan.certificate import certify
 
     plan = lrpc.plan_model(model, **plan_arguments(model, **options))
     if with_facts:
@@ -63,7 +63,7 @@ def plan_command(model: Path, with_facts: bool, as_json: bool, **options: Any) -
 
 
 def _print_facts(plan: Plan, as_json: bool) -> None:
-    from lrpc.fact_table import fact_rows
+    from lrpc.plan.fact_table import fact_rows
 
     rows = fact_rows(plan)
     if as_json:

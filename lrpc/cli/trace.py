@@ -54,8 +54,8 @@ def trace_command(
     lrpc trace resnet50.lrp dog.jpg --layer layer3.5.add --npz hidden.npz
     """
     from lrpc.cli.explain import class_number
-    from lrpc.image import load_inputs
-    from lrpc.inspect.trace import Tracer
+    from lrpc.images.read import load_inputs
+    from lrpc.inspect.diagnose.trace import Tracer
 
     if layers and npz is None:
         raise click.UsageError("--layer needs --npz FILE to store its relevance in.")
@@ -68,7 +68,7 @@ def trace_command(
     for sample in range(len(batch)):
         click.echo(trace.to_json(sample)) if as_json else _print(trace, sample)
     if plot is not None:
-        from lrpc.trace_plot import plot_trace
+        from lrpc.inspect.diagnose.trace_plot import plot_trace
 
         plot_trace({image.name: (trace.samples[0], float(trace.health.abs_sum[0]))}, plot)
         note(f"wrote {plot}")

@@ -52,9 +52,9 @@ def validate_command(
             "--reference zennit needs the PyTorch model: --torch torchvision:NAME or MODULE:FACTORY."
         )
     import lrpc
-    from lrpc.inspect.comparable import check_comparable
     from lrpc.inspect.inputs import validation_input
-    from lrpc.inspect.validate import COPIES, validate
+    from lrpc.inspect.validate.comparable import check_comparable
+    from lrpc.inspect.validate.validation import COPIES, validate
     from passes.errors import LrpcError
 
     arguments = plan_arguments(model, **options)
@@ -82,8 +82,8 @@ def validate_command(
 
 def _others(plan: Any, feeds: tuple[str, ...]) -> Any:
     """Return what gives one sample of the other inputs to any number of samples."""
-    from lrpc.entries import others_in
-    from lrpc.others import repeated
+    from lrpc.bundle.side_inputs import repeated
+    from lrpc.plan.inputs import others_in
 
     wanted = others_in(plan.graph)
     one = feeds_or_drawn(feeds, wanted, 1)

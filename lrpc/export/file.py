@@ -12,10 +12,10 @@ import onnx
 import onnxruntime as ort
 
 import lrpc
+from lrpc.bundle.atomic import beside
 from lrpc.export.conversion import write_module
 from lrpc.export.loading import Loaded
 from lrpc.export.pytorch import require_torch
-from lrpc.files import beside
 from passes.errors import LrpcError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrpc.bundle.input_spec import InputSpec
 from lrpc.export.pytorch import INSTALL_HINT, quiet, require_torch
-from lrpc.image import InputSpec
 from passes.errors import LrpcError
 from passes.file_errors import file_errors, is_file
 

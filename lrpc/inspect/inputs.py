@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lrpc.entries import input_spec, others_in
-from lrpc.image import InputSpec, load_images
-from lrpc.inspect.traced import run_forward
-from lrpc.others import drawn
-from lrpc.plan import Plan
+from lrpc.bundle.input_spec import InputSpec
+from lrpc.bundle.side_inputs import drawn
+from lrpc.images.read import load_images
+from lrpc.inspect.validate.traced import run_forward
+from lrpc.plan.inputs import input_spec, others_in
+from lrpc.plan.plan import Plan
 from passes.errors import LrpcError
 from passes.graph import static_shape
 
@@ -20,7 +21,7 @@ Others = Callable[[int], Mapping[str, np.ndarray]]
 
 
 def random_others(plan: Plan) -> Others:
-    """Return values with a fixed seed, the same for every sample: see `lrpc.others.drawn`."""
+    """Return values with a fixed seed, the same for every sample: see `lrpc.bundle.side_inputs.drawn`."""
     wanted = others_in(plan.graph)
     return lambda count: drawn(wanted, count)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from lrpc.algebra import Side
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
+from lrpc.emit.targets import STEP
 from lrpc.lower.stabilize import Layout, margin, stabilize
 from lrpc.lower.terms import Terms
-from lrpc.stabilizer import Stabilizer
-from lrpc.targets import STEP
+from lrpc.rules.algebra import Side
+from lrpc.rules.stabilizer import Stabilizer
 
 _STEEP = 3e38
 """clip(_STEEP * v + 1, 0, 1) is 1 for v >= 0 and 0 for every normal float32 below."""

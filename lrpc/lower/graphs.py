@@ -9,15 +9,15 @@ import onnx
 import onnx.helper
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
+from lrpc.bundle.manifest import Where
+from lrpc.emit.emitter import Emitter
+from lrpc.emit.targets import Target
 from lrpc.lower.health import emit_health
 from lrpc.lower.propagate import Passage, propagate
-from lrpc.lower.target import emit_seed
+from lrpc.lower.seed import emit_seed
 from lrpc.lower.tunable import group_names
-from lrpc.manifest import Where
-from lrpc.plan import Plan
-from lrpc.simplify import simplify
-from lrpc.targets import Target
+from lrpc.plan.plan import Plan
+from lrpc.plan.simplify import simplify
 from passes.graph import Graph, tidy
 from passes.upgrade import OPSET
 from passes.write import to_proto, weights_of

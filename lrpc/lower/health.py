@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
 
 
 def emit_health(emit: Emitter, relevance: gs.Tensor, seed: gs.Tensor, name: str) -> gs.Variable:

@@ -8,11 +8,11 @@ from functools import reduce
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.algebra import KEEP, ONE, Gate, Rule, Share, Term, Test
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
 from lrpc.lower.modify import modify_input, modify_parameter
 from lrpc.lower.stabilize import Layout, divide, stabilize
 from lrpc.ops import LinearOp
+from lrpc.rules.algebra import KEEP, ONE, Gate, Rule, Share, Term, Test
 
 _COMPARISON = {Test.POSITIVE: "Greater", Test.NON_NEGATIVE: "GreaterOrEqual", Test.NEGATIVE: "Less"}
 

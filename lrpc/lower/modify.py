@@ -7,9 +7,9 @@ from typing import assert_never
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.algebra import Abs, Boost, Fill, Keep, Mod, Neg, Pos, Scaled, Square, Zero
-from lrpc.emitter import Emitter
-from lrpc.stabilizer import shortest
+from lrpc.emit.emitter import Emitter
+from lrpc.rules.algebra import Abs, Boost, Fill, Keep, Mod, Neg, Pos, Scaled, Square, Zero
+from lrpc.rules.stabilizer import shortest
 
 
 def modify_parameter(emit: Emitter, value: gs.Tensor | None, mod: Mod) -> gs.Tensor | None:

@@ -7,7 +7,15 @@ from typing import assert_never
 
 import onnx_graphsurgeon as gs
 
-from lrpc.algebra import (
+from lrpc.emit.emitter import Emitter
+from lrpc.lower.linear import lower_rule
+from lrpc.lower.relevance import Relevance, plain
+from lrpc.lower.simplified import lower_simplified
+from lrpc.ops import OPS, LinearOp
+from lrpc.ops.product import Product
+from lrpc.ops.structure import Identity, Sum
+from lrpc.plan.plan import Plan
+from lrpc.rules.algebra import (
     Behaviour,
     BodyOnly,
     Copy,
@@ -21,14 +29,6 @@ from lrpc.algebra import (
     Uniform,
     WinnerTakeAll,
 )
-from lrpc.emitter import Emitter
-from lrpc.lower.linear import lower_rule
-from lrpc.lower.relevance import Relevance, plain
-from lrpc.lower.simplified import lower_simplified
-from lrpc.ops import OPS, LinearOp
-from lrpc.ops.product import Product
-from lrpc.ops.structure import Identity, Sum
-from lrpc.plan import Plan
 from passes.graph import constant, depending
 
 

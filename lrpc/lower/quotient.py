@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
-from lrpc.algebra import Gate, Side, Test
 from lrpc.lower.denominator import denominator, step
 from lrpc.lower.relevance import Relevance
 from lrpc.lower.stabilize import divide, margin
 from lrpc.lower.terms import Terms
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.algebra import Gate, Side, Test
+from lrpc.rules.stabilizer import Stabilizer
 
 _COMPARISON = {Test.POSITIVE: "Greater", Test.NON_NEGATIVE: "GreaterOrEqual", Test.NEGATIVE: "Less"}
 

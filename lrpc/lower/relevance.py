@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
 
 
 @dataclass(frozen=True)

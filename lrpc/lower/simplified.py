@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.algebra import ONE, Fill, Mod, Rule, Scaled, Term, Zero
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
 from lrpc.lower.linear import lower_rule
 from lrpc.lower.modify import modify_parameter, per_channel
 from lrpc.lower.quotient import Quotient
 from lrpc.lower.relevance import Relevance, plain
 from lrpc.lower.terms import Terms
 from lrpc.ops import LinearOp
+from lrpc.rules.algebra import ONE, Fill, Mod, Rule, Scaled, Term, Zero
 
 
 def lower_simplified(emit: Emitter, op: LinearOp, node: gs.Node, rule: Rule, arriving: Relevance) -> list[Relevance]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
 from lrpc.ops import LinearOp
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.stabilizer import Stabilizer
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.algebra import KEEP, Fill, Mod, Share, Term
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
 from lrpc.lower.modify import modify_input, modify_parameter, per_channel
 from lrpc.lower.stabilize import Layout
 from lrpc.ops import LinearOp
+from lrpc.rules.algebra import KEEP, Fill, Mod, Share, Term
 from passes.graph import static_shape
 
 

@@ -6,9 +6,9 @@ other parameters, is RULE:1.
 
 from __future__ import annotations
 
-from lrpc.algebra import Boost, Rule
-from lrpc.manifest import Tunable
-from lrpc.plan import Plan, Row
+from lrpc.bundle.manifest import Tunable
+from lrpc.plan.plan import Plan, Row
+from lrpc.rules.algebra import Boost, Rule
 from passes.graph import claim
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lrpc.kinds import Kind
 from lrpc.ops.activation import ACTIVATIONS
 from lrpc.ops.batch_norm import BatchNorm
 from lrpc.ops.convolution import Convolution, TransposedConvolution
@@ -16,6 +15,7 @@ from lrpc.ops.reduction import Reduction
 from lrpc.ops.resize import Resize
 from lrpc.ops.response_norm import ResponseNorm
 from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Slice, Sum, Transpose
+from lrpc.rules.kinds import Kind
 
 __all__ = ["OPS", "LinearOp", "Op", "Selection"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
-from lrpc.kinds import Kind
+from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import Op
-from lrpc.sign import ANY, NON_NEGATIVE, NON_POSITIVE, Sign
+from lrpc.rules.kinds import Kind
+from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, Sign
 from passes.graph import constant
 
 Derivative = Callable[["Scalar", gs.Node, gs.Tensor, gs.Tensor], gs.Tensor]

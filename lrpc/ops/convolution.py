@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
+from lrpc.emit.targets import TRANSPOSE
 from lrpc.ops.op import LinearOp, parameter, present, reversed_weight, window_problem
-from lrpc.targets import TRANSPOSE
 from passes.graph import constant
 
 _GEOMETRY = ("strides", "dilations", "group", "kernel_shape")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import LinearOp, parameter, present, reversed_weight
 from passes.graph import constant, producer, static_shape
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import Op
 from passes.graph import constant
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter, like, zeros_like
+from lrpc.emit.emitter import Emitter, like, zeros_like
+from lrpc.emit.targets import WINNER
 from lrpc.ops.convolution import transposed
 from lrpc.ops.op import Selection, present, window_problem
 from lrpc.ops.pool import Windows
-from lrpc.targets import WINNER
 
 _LOWEST = float(np.finfo(np.float32).min)
 """What padding is taken for: it wins against nothing."""

@@ -15,10 +15,10 @@ from operator import or_
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
-from lrpc.kinds import Kind
-from lrpc.sign import ANY, ZEROS, Sign
-from lrpc.targets import REVERSED_WEIGHT
+from lrpc.emit.emitter import Emitter
+from lrpc.emit.targets import REVERSED_WEIGHT
+from lrpc.rules.kinds import Kind
+from lrpc.rules.sign import ANY, ZEROS, Sign
 from passes.graph import constant, static_shape
 
 DYNAMIC_SIZE = "the size of its input is dynamic; fix the model's input size (the batch may stay dynamic)"

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
+from lrpc.emit.targets import DENSE_AVERAGE, EVEN_AVERAGE
 from lrpc.ops.convolution import transposed
 from lrpc.ops.op import LinearOp, dynamic_size, window_problem
-from lrpc.sign import Sign
-from lrpc.targets import DENSE_AVERAGE, EVEN_AVERAGE
+from lrpc.rules.sign import Sign
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter, like, zeros_like
-from lrpc.kinds import Kind
+from lrpc.emit.emitter import Emitter, like, zeros_like
 from lrpc.ops.op import Op
-from lrpc.sign import Sign
+from lrpc.rules.kinds import Kind
+from lrpc.rules.sign import Sign
 from passes.gates import gated_signal
 from passes.graph import constant, static_shape
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter
+from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import LinearOp
-from lrpc.sign import Sign
+from lrpc.rules.sign import Sign
 from passes.graph import constant, static_shape
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter, like
+from lrpc.emit.emitter import Emitter, like
 from lrpc.ops.op import Op, dynamic_size
-from lrpc.sign import ANY, Sign
+from lrpc.rules.sign import ANY, Sign
 from passes.graph import static_shape
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emitter import Emitter, like
+from lrpc.emit.emitter import Emitter, like
 from lrpc.ops.convolution import crop
 from lrpc.ops.op import LinearOp, Selection, union
-from lrpc.sign import ANY, Sign
+from lrpc.rules.sign import ANY, Sign
 from passes.branches import body_branch
 from passes.graph import constant, static_shape
 

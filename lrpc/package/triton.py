@@ -8,9 +8,9 @@ from pathlib import Path
 
 import onnx
 
-from lrpc.bundle import load_manifest
-from lrpc.files import beside, check_free, replace
-from lrpc.manifest import Manifest
+from lrpc.bundle.atomic import beside, check_free, replace
+from lrpc.bundle.manifest import Manifest
+from lrpc.bundle.store import load_manifest
 from lrpc.package.triton_config import KINDS, Tensor, config_text, has_free_batch, signature
 from passes.errors import LrpcError
 

@@ -14,9 +14,9 @@ from typing import Any
 import onnxruntime as ort
 
 import lrpc
-from lrpc.bundle import load_manifest
-from lrpc.files import beside, check_free, replace
-from lrpc.manifest import Manifest
+from lrpc.bundle.atomic import beside, check_free, replace
+from lrpc.bundle.manifest import Manifest
+from lrpc.bundle.store import load_manifest
 from passes.errors import LrpcError
 
 RUNTIME_VERSION = "1.30.0"

@@ -14,7 +14,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import torch
 
-from lrpc.algebra import (
+from lrpc.reference.forward import FORWARD, MULTIPLE
+from lrpc.rules.algebra import (
     Abs,
     Behaviour,
     BodyOnly,
@@ -43,8 +44,7 @@ from lrpc.algebra import (
     WinnerTakeAll,
     Zero,
 )
-from lrpc.reference.forward import FORWARD, MULTIPLE
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.stabilizer import Stabilizer
 from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
 from passes.graph import Graph, constant

@@ -23,8 +23,8 @@ from lrpc.reference.folds import Fold, folds
 from lrpc.reference.functional import made_of, modular, named_leaves, path_in
 from lrpc.reference.oracle import ReferenceResult
 from lrpc.reference.zennit_tutorial import tutorial_composite
-from lrpc.rules import Bound, Epsilon
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.constructors import Bound, Epsilon
+from lrpc.rules.stabilizer import Stabilizer
 from passes.errors import LrpcError
 
 COMPOSITES = (

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrpc.rules import Epsilon
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.constructors import Epsilon
+from lrpc.rules.stabilizer import Stabilizer
 
 _RULED = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),

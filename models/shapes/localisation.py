@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import lrpc
-from lrpc.composite import Composite
-from lrpc.health import HealthWarning
+from lrpc.composites.composite import Composite
+from lrpc.runtime.health import HealthWarning
 from models.shapes.dataset import parallel_batch
 from models.shapes.network import MEAN, STD
 

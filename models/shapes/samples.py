@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lrpc.heatmap import contact_sheet
+from lrpc.images.colour import contact_sheet
 from models.shapes.dataset import CLASSES, draw
 from models.shapes.network import shapes_resnet
 from models.shapes.train import TEST_SEED, normalised

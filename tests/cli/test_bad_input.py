@@ -147,7 +147,7 @@ EXPLAIN = {
 
 @pytest.mark.parametrize(("arguments", "message"), EXPLAIN.values(), ids=EXPLAIN)
 def test_explain_refuses_bad_input(run, tmp_path, monkeypatch, arguments, message):
-    monkeypatch.setattr("lrpc.session._started", lambda wanted: [])
+    monkeypatch.setattr("lrpc.runtime.session._started", lambda wanted: [])
     run("compile", "model.onnx")
     np.save(tmp_path / "wrong.npy", np.zeros((3, 9, 9), np.float32))
     assert message in run("explain", "model.lrp", *arguments, code=2).output
@@ -180,7 +180,7 @@ def test_a_last_softmax_is_left_out_as_its_error_says(run):
 
 
 def test_an_internal_error_is_one_line_and_debug_shows_the_traceback(run, monkeypatch):
-    monkeypatch.setattr("lrpc.plan.assign", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("lrpc.plan.plan.assign", lambda *a, **k: 1 / 0)
     monkeypatch.setattr("lrpc.compiler.assign", lambda *a, **k: 1 / 0)
     assert "--debug" in run("plan", "model.onnx", code=2).output
     result = CliRunner().invoke(main, ["--debug", "plan", "model.onnx"])

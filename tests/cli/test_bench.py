@@ -70,7 +70,7 @@ def test_it_prints_json(run):
     ids=str,
 )
 def test_wrong_usage_names_the_way_out(run, options, message, monkeypatch):
-    monkeypatch.setattr("lrpc.session._started", lambda wanted: [])
+    monkeypatch.setattr("lrpc.runtime.session._started", lambda wanted: [])
     assert message in run("model.onnx", *QUICK, *options, code=2)
 
 

@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from PIL import Image
 
 import lrpc
+from lrpc.bundle.manifest import Input
 from lrpc.cli import main
 from lrpc.inspect import conformance as conformance_module
-from lrpc.inspect.conformance import example_feeds
-from lrpc.inspect.runtimes import RUNTIMES
-from lrpc.manifest import Input
+from lrpc.inspect.conformance.conformance import example_feeds
+from lrpc.inspect.conformance.runtimes import RUNTIMES
 from lrpc.package.triton_config import signature
 from tests.two_inputs import NETS, normal
 
-pytestmark = pytest.mark.filterwarnings("ignore::lrpc.health.HealthWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::lrpc.runtime.health.HealthWarning")
 
 METADATA = {"lrpc.input": '{"shape": [3, 6, 6], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}',
             "lrpc.classes": '["ant", "bee", "cat"]'}  # fmt: skip

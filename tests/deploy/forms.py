@@ -13,11 +13,11 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 import lrpc
-from lrpc import capabilities as has
 from lrpc import rules
-from lrpc.capabilities import FORMS
+from lrpc.emit import capabilities as has
+from lrpc.emit.capabilities import FORMS
+from lrpc.emit.check import uses
 from lrpc.lower import explain_graph
-from lrpc.supported import uses
 from tests.graphs import METADATA, small_resnet
 from tests.lower.test_ops import LINEAR, MOVING, PARAMETRIC, RELU_RULES, normal, plan_of
 from tests.targets import DISTINCT

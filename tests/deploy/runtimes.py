@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lrpc.inspect.runtimes import RUNTIMES
+from lrpc.inspect.conformance.runtimes import RUNTIMES
 
 NODE_MODULES = Path(__file__).parent / "node_modules"
 

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from lrpc.capabilities import FORMS, LACKS
-from lrpc.inspect.runtimes.job import run_jobs, write_job
+from lrpc.emit.capabilities import FORMS, LACKS
+from lrpc.inspect.conformance.runtimes.job import run_jobs, write_job
 from tests.deploy.forms import emitted, of_the_table
 from tests.deploy.runtimes import INSTALLABLE, NODE_MODULES, installed
 

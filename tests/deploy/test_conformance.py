@@ -12,9 +12,9 @@ from click.testing import CliRunner
 import lrpc
 from lrpc.cli import main
 from lrpc.export import export, load_torch
-from lrpc.inspect.conformance import distance
-from lrpc.inspect.runtimes.job import run_jobs, write_job
-from lrpc.inspect.validate import rounding_copies
+from lrpc.inspect.conformance.conformance import distance
+from lrpc.inspect.conformance.runtimes.job import run_jobs, write_job
+from lrpc.inspect.validate.validation import rounding_copies
 from lrpc.reference import run_oracle
 from models.shapes.localisation import MODEL
 from tests.deploy.runtimes import INSTALLABLE, NODE_MODULES, installed
@@ -72,7 +72,7 @@ def resnet50(tmp_path_factory):
 def test_resnet50_is_as_exact_everywhere_as_on_the_cpu(composite, resnet50, tmp_path):
     """Within three times ONNX Runtime's own error against the float64 oracle, on one picture.
 
-    As `lrpc.inspect.validate` does, five roundings of it decide, the median against the yardstick's worst: a unit of
+    As `lrpc.inspect.validate.validation` does, five roundings of it decide, the median against the yardstick's worst: a unit of
     the last blocks that is 0 but for rounding makes single runs ten times worse, on each runtime for another one.
     """
     model, spec = resnet50

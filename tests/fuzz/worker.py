@@ -92,7 +92,7 @@ def serve() -> None:
     os.dup2(nowhere, 2)
     import lrpc.cli
     import lrpc.compiler
-    import lrpc.image  # noqa: F401  what every case needs is there before the first is timed
+    import lrpc.images.read  # noqa: F401  what every case needs is there before the first is timed
 
     answers.write("ready\n")
     answers.flush()

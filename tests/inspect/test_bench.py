@@ -8,16 +8,16 @@ import pytest
 import torch
 
 import lrpc
-from lrpc.bench_plot import plot_bench
-from lrpc.composite import Composite, Entry
+from lrpc.composites.composite import Composite, Entry
 from lrpc.inspect import bench as module
-from lrpc.inspect.bench import Case, Setting, bench
-from lrpc.inspect.bench_result import Bench
-from lrpc.inspect.bench_text import columns, footer, profile_rows, rows
-from lrpc.inspect.contestants import Explanation, Libraries, Machine, Torch, footprint
-from lrpc.inspect.process import in_own_process
-from lrpc.kinds import LINEAR
+from lrpc.inspect.bench.bench import Case, Setting, bench
+from lrpc.inspect.bench.contestants import Explanation, Libraries, Machine, Torch, footprint
+from lrpc.inspect.bench.plot import plot_bench
+from lrpc.inspect.bench.process import in_own_process
+from lrpc.inspect.bench.result import Bench
+from lrpc.inspect.bench.text import columns, footer, profile_rows, rows
 from lrpc.reference.timed import gradient_pass, zennit_pass
+from lrpc.rules.kinds import LINEAR
 from models.shapes.localisation import MODEL
 from passes.errors import LrpcError
 from tests.graphs import small_resnet
@@ -139,7 +139,7 @@ def test_what_zennit_cannot_do_is_left_out_with_a_note(case, message):
     ids=str,
 )
 def test_settings_that_make_no_sense_are_refused(options, message, monkeypatch):
-    monkeypatch.setattr("lrpc.session._started", lambda wanted: [])
+    monkeypatch.setattr("lrpc.runtime.session._started", lambda wanted: [])
     with pytest.raises(LrpcError, match=message):
         Setting(**{"machine": HERE, **options})
 

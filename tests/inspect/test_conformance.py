@@ -11,8 +11,8 @@ from click.testing import CliRunner
 import lrpc
 from lrpc.cli import main
 from lrpc.inspect import conformance as module
-from lrpc.inspect.conformance import Row, conformance, distance, example_feeds
-from lrpc.inspect.runtimes import REFERENCE, RUNTIMES, Runtime
+from lrpc.inspect.conformance.conformance import Row, conformance, distance, example_feeds
+from lrpc.inspect.conformance.runtimes import REFERENCE, RUNTIMES, Runtime
 from passes.errors import LrpcError
 from tests.graphs import METADATA, small_resnet
 
@@ -20,8 +20,8 @@ CPU = RUNTIMES[0]
 DISTORTS = """
 import numpy as np, sys
 from pathlib import Path
-from lrpc.inspect.runtimes import worker
-from lrpc.inspect.runtimes.job import Answer, write_answer
+from lrpc.inspect.conformance.runtimes import worker
+from lrpc.inspect.conformance.runtimes.job import Answer, write_answer
 for job in map(Path, sys.argv[1:]):
     answer = worker._answer("onnxruntime", job)
     outputs = {name: value * CHANGE if name == "NAME" else value for name, value in answer.outputs.items()}
@@ -160,7 +160,7 @@ def test_what_is_no_explanation_graph_is_refused(what, tmp_path):
 
 
 def test_inputs_are_drawn_for_what_the_graph_takes(bundle, pictures):
-    from lrpc.bundle import load_manifest
+    from lrpc.bundle.store import load_manifest
 
     feeds = example_feeds(bundle / "explain.onnx", load_manifest(bundle), samples=7)
     assert feeds["x"].shape == (7, 3, 8, 8)

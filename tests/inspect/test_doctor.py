@@ -5,16 +5,16 @@ import pytest
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.composite import Composite, Entry
-from lrpc.composite_file import composite_from_toml, composite_to_toml
-from lrpc.inspect.doctor import AGREEMENT, HEALTHY, diagnose, rank_correlation
-from lrpc.inspect.sweep import parse_grid, sweep
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
-from lrpc.kinds import Kind
+from lrpc.composites.composite import Composite, Entry
+from lrpc.composites.toml import composite_from_toml, composite_to_toml
+from lrpc.inspect.diagnose.doctor import AGREEMENT, HEALTHY, diagnose, rank_correlation
+from lrpc.inspect.diagnose.remedies import healthy_rules, remedies
+from lrpc.inspect.diagnose.sweep import parse_grid, sweep
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle
-from lrpc.remedies import healthy_rules, remedies
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.kinds import Kind
+from lrpc.rules.stabilizer import Stabilizer
 from models.shapes.localisation import HIGH, LOW, MODEL, evaluate, unseen_pictures
 from tests.graphs import picture, small_resnet
 

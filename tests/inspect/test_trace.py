@@ -9,8 +9,8 @@ import pytest
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.inspect.trace import Row, Tracer, _marked
-from lrpc.inspect.traced import run_traced
+from lrpc.inspect.diagnose.trace import Row, Tracer, _marked
+from lrpc.inspect.validate.traced import run_traced
 from lrpc.reference import run_oracle
 from tests.graphs import picture, small_resnet
 

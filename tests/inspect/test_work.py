@@ -7,10 +7,10 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
-from lrpc.composite import Composite, Entry
-from lrpc.inspect.work import convolution_work
-from lrpc.kinds import LINEAR
+from lrpc.composites.composite import Composite, Entry
+from lrpc.inspect.bench.work import convolution_work
 from lrpc.lower import explain_graph
+from lrpc.rules.kinds import LINEAR
 from passes.errors import LrpcError
 from tests.graphs import model, small_resnet
 

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from lrpc import rules
+from lrpc.emit.targets import TARGETS
 from lrpc.lower import relevance_graph
-from lrpc.targets import TARGETS
 from tests.lower.test_ops import GEOMETRIES, LINEAR, MOVING, plan_of
 
 CASES = LINEAR | MOVING | GEOMETRIES

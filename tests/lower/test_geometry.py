@@ -7,11 +7,11 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
-from lrpc.composite import Composite, Entry
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
+from lrpc.composites.composite import Composite, Entry
+from lrpc.emit.targets import TARGETS
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle
-from lrpc.targets import TARGETS
 from tests.graphs import model
 
 RULES = (rules.Gradient(), rules.z_plus(), rules.alpha_beta(), rules.gamma(), rules.flat(), rules.z_box(-9, 9))

@@ -10,11 +10,12 @@ from onnx import TensorProto, helper
 
 import lrpc
 from lrpc import composites
-from lrpc.image import InputSpec, load_images
-from lrpc.inspect.trace import Tracer
-from lrpc.lower.half import half_forward
-from lrpc.placement import cpu_bound
+from lrpc.bundle.input_spec import InputSpec
+from lrpc.images.read import load_images
+from lrpc.inspect.diagnose.trace import Tracer
+from lrpc.variants.half_forward import half_forward
 from tests.graphs import model, picture, small_resnet
+from tests.placement import cpu_bound
 from tests.test_placement import SHAPES
 
 EVERY_GRAPH = ("explain", "forward", "relevance")

@@ -8,14 +8,14 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
-from lrpc.composite import Composite, Entry
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
+from lrpc.composites.composite import Composite, Entry
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.ops import OPS, LinearOp
-from lrpc.plan import Plan
+from lrpc.plan.plan import Plan
 from lrpc.reference import run_oracle
-from lrpc.rules import Rule
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.constructors import Rule
+from lrpc.rules.stabilizer import Stabilizer
 from tests.graphs import model
 from tests.targets import DISTINCT
 

@@ -8,11 +8,11 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
-from lrpc.composite import Composite, Entry
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
-from lrpc.kinds import Kind
+from lrpc.composites.composite import Composite, Entry
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle
+from lrpc.rules.kinds import Kind
 from passes.errors import LrpcError
 from tests.graphs import model
 from tests.targets import DISTINCT

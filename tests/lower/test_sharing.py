@@ -8,8 +8,8 @@ from onnx import helper
 
 import lrpc
 from lrpc import composites
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle
 from tests.graphs import model
 from tests.targets import DISTINCT

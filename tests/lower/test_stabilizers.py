@@ -7,14 +7,14 @@ from onnx import helper
 
 import lrpc
 from lrpc import rules
-from lrpc.composite import Composite, Entry
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
-from lrpc.kinds import Kind
+from lrpc.composites.composite import Composite, Entry
+from lrpc.emit.targets import TARGETS
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.lower import relevance_graph
 from lrpc.reference import run_oracle
-from lrpc.stabilizer import Stabilizer
-from lrpc.targets import TARGETS
+from lrpc.rules.kinds import Kind
+from lrpc.rules.stabilizer import Stabilizer
 from tests.graphs import model
 from tests.lower.test_ops import normal
 
@@ -39,7 +39,7 @@ RULES = {
 }
 
 
-def plan_of(between: str, rule: lrpc.rules.Rule) -> lrpc.plan.Plan:
+def plan_of(between: str, rule: lrpc.rules.Rule) -> lrpc.plan.plan.Plan:
     """Two dense layers with what is between them; the second one hands its input times something to the first."""
     nodes = [
         helper.make_node("Gemm", ["x", "w", "b"], ["z"], name="below", transB=1),

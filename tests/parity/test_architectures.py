@@ -14,8 +14,8 @@ from torchvision.ops import SqueezeExcitation
 
 import lrpc
 from lrpc.export import module_to_proto
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.ops import OPS
 from lrpc.reference import run_oracle
 from passes.errors import LrpcError

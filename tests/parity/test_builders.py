@@ -12,12 +12,12 @@ import pytest
 import torch
 
 import lrpc
+from lrpc.emit.targets import TARGETS
 from lrpc.export import module_to_proto
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle
 from lrpc.reference.oracle import Oracle
-from lrpc.targets import TARGETS
 from studies.nets import NETS
 
 LIMIT, YARDSTICKS = 2e-6, 4

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 import lrpc
 from lrpc import rules
-from lrpc.composite import Composite, Entry
-from lrpc.inspect.traced import Traced, run_traced
-from lrpc.inspect.validate import relative_error, rounding_copies
-from lrpc.kinds import LINEAR, Kind
-from lrpc.plan import Plan
+from lrpc.composites.composite import Composite, Entry
+from lrpc.emit.targets import TARGETS
+from lrpc.inspect.validate.traced import Traced, run_traced
+from lrpc.inspect.validate.validation import relative_error, rounding_copies
+from lrpc.plan.plan import Plan
 from lrpc.reference import run_oracle
 from lrpc.reference.oracle import Oracle, ReferenceResult
-from lrpc.targets import TARGETS
+from lrpc.rules.kinds import LINEAR, Kind
 from tests.random_nets import RandomNet, net_of, random_nets
 
 COUNT = int(os.environ.get("LRPC_RANDOM_NETS", "200"))

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import lrpc
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
+from lrpc.emit.targets import TARGETS
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle, run_zennit
-from lrpc.stabilizer import Stabilizer
-from lrpc.targets import TARGETS
+from lrpc.rules.stabilizer import Stabilizer
 from tests.graphs import model
 from tests.parity.respelled import CASES, RULES
 

@@ -8,8 +8,8 @@ import torch
 
 import lrpc
 from lrpc.export import module_to_proto
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import compare
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import compare
 from lrpc.reference import run_oracle, run_zennit
 from lrpc.reference.zennit_adapter import COMPOSITES
 from tests.nets import NETS, built, inputs

@@ -8,11 +8,11 @@ import pytest
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.composite import Composite, Entry
+from lrpc.composites.composite import Composite, Entry
 from lrpc.export import export, load_torch
-from lrpc.inspect.doctor import HEALTHY, diagnose, rank_correlation
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import relative_error
+from lrpc.inspect.diagnose.doctor import HEALTHY, diagnose, rank_correlation
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle
 from tests.parity.test_torchvision import pictures
 

@@ -8,11 +8,11 @@ import torch
 from zennit.layer import Sum
 
 import lrpc
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import COMPARED, COPIES, relative_error, rounding_copies
+from lrpc.emit.targets import TARGETS
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import COMPARED, COPIES, relative_error, rounding_copies
 from lrpc.reference import run_zennit
 from lrpc.reference.zennit_adapter import COMPOSITES
-from lrpc.targets import TARGETS
 from tests.nets import built, inputs
 from tests.parity.sum_nets import EXPORTERS, SUM_NETS
 

@@ -14,8 +14,8 @@ import torch
 
 import lrpc
 from lrpc.export import export, load_torch
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import COMPARED, NEGLIGIBLE, compare, validate
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import COMPARED, NEGLIGIBLE, compare, validate
 from lrpc.reference import run_zennit
 from lrpc.reference.oracle import ReferenceResult
 from lrpc.reference.zennit_adapter import COMPOSITES

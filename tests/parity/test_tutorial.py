@@ -13,9 +13,9 @@ from torch import nn
 
 import lrpc
 from lrpc.export import load_torch, module_to_proto
-from lrpc.inspect.validate import relative_error
-from lrpc.kinds import LINEAR, Kind
+from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle, run_zennit
+from lrpc.rules.kinds import LINEAR, Kind
 from tests.nets import NETS, built, inputs
 from tests.parity.test_torchvision import pictures
 

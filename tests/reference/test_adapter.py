@@ -9,8 +9,8 @@ from torchvision.ops import FrozenBatchNorm2d
 
 import lrpc
 from lrpc.export import module_to_proto
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import COMPARED, compare
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import COMPARED, compare
 from lrpc.reference import run_zennit
 from passes.errors import LrpcError
 

@@ -13,8 +13,8 @@ from zennit.layer import Sum
 
 import lrpc
 from lrpc.export import module_to_proto
-from lrpc.inspect.traced import run_traced
-from lrpc.inspect.validate import compare
+from lrpc.inspect.validate.traced import run_traced
+from lrpc.inspect.validate.validation import compare
 from lrpc.reference import run_zennit, zennit_adapter
 from passes.errors import LrpcError
 

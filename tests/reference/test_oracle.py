@@ -13,7 +13,7 @@ from zennit.core import Stabilizer as ZennitStabilizer
 
 from lrpc import rules
 from lrpc.reference.oracle import Layer, linear_rule, stabilized
-from lrpc.stabilizer import Stabilizer
+from lrpc.rules.stabilizer import Stabilizer
 
 
 def dense(inputs=5, outputs=4):

@@ -1,0 +1,1 @@
+"""Pictures in, and relevance as pictures out."""

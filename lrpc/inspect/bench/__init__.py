@@ -1,0 +1,1 @@
+"""Timing an explanation beside its contestants."""

@@ -1,0 +1,1 @@
+"""Running one bundle on every runtime that is installed."""

@@ -1,0 +1,1 @@
+"""Where relevance grows, and which rules stop it."""

@@ -1,0 +1,1 @@
+"""Comparing a plan with a reference, layer by layer."""

@@ -1,0 +1,55 @@
+"""Rules as text: 'gamma(0.25)', 'z_box(low=[-2, -2, -1.8], high=2.6)', 'pass'."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+
+from lrpc.rules.constructors import RULES, Behaviour
+
+
+def parse_rule(text: str) -> Behaviour:
+    """Read a rule as it prints; hyphens may stand for underscores in its name.
+
+    Arguments are numbers, lists of numbers, strings or True/False, by position or by keyword.
+    Raises ValueError with the rules, or the parameters, that there are.
+    """
+    name, arguments, keywords = call(text)
+    constructor = RULES.get(name)
+    if constructor is None:
+        close = difflib.get_close_matches(name, RULES, n=1)
+        guess = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"there is no rule {name!r}{guess} Rules: {', '.join(RULES)}")
+    try:
+        inspect.signature(constructor).bind(*arguments, **keywords)
+    except TypeError as error:
+        raise ValueError(f"{text!r}: {error}; the rule is {signature(name)}") from error
+    try:
+        return constructor(*arguments, **keywords)
+    except TypeError as error:
+        raise ValueError(f"{text!r}: {error}") from error
+
+
+def signature(name: str) -> str:
+    """Return how a rule is written, with its defaults: 'gamma(gamma=0.25, stabilizer=1e-06)'."""
+    parameters = inspect.signature(RULES[name]).parameters.values()
+    shown = [p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters]
+    return f"{name}({', '.join(shown)})" if shown else name
+
+
+def call(text: str) -> tuple[str, list[object], dict[str, object]]:
+    """Split a rule's text into its name, its positional arguments and its keywords. Raises ValueError."""
+    name, parenthesis, rest = text.strip().partition("(")
+    name = name.strip().replace("-", "_")
+    if not parenthesis:
+        return name, [], {}
+    try:
+        call = ast.parse(f"rule({rest}", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise SyntaxError
+        arguments = [ast.literal_eval(argument) for argument in call.args]
+        keywords = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"cannot read the rule {text!r}; write it like gamma(0.25)") from error
+    return name, arguments, keywords

@@ -1,0 +1,1 @@
+"""Running a bundle, with numpy, onnx and onnxruntime alone."""
