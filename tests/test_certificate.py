@@ -317,7 +317,7 @@ def test_the_bounded_composite_keeps_its_bound_on_random_networks(seed):
     plan = lrpc.plan_model(random_network(rng), composite=composites.bounded())
     assert certify(plan).network <= 1.0
     x = np.exp(rng.uniform(-3, 6)) * rng.standard_normal((4, 3, 6, 6)) * np.exp(2 * rng.standard_normal((4, 3, 6, 6)))
-    result = lrpc.Explainer(lrpc.compiler.Compiled(plan))(x.astype(np.float32))
+    result = lrpc.Explainer(lrpc.compiler.compile_plan(plan))(x.astype(np.float32))
     assert np.isfinite(run_forward(plan, x.astype(np.float32))).all()
     assert (result.health.nonfinite == 0).all()
     assert (result.health.abs_sum <= 1 + 1e-5).all(), result.health.abs_sum

@@ -33,7 +33,9 @@ def single(compiled, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seeded(compiled, tmp_path_factory):
-    return compiled.save(tmp_path_factory.mktemp("seeded") / "model.explain.onnx", single_file=True, seed_input=True)
+    return compiled.variant(seed_input=True).save(
+        tmp_path_factory.mktemp("seeded") / "model.explain.onnx", single_file=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ TUNED = {
 @pytest.mark.parametrize(("values", "message"), TUNED.values(), ids=TUNED)
 def test_tunables_are_checked(values, message):
     explainer = lrpc.Explainer.__new__(lrpc.Explainer)
-    explainer.path = "model.lrp"
+    explainer.name = "model.lrp"
     explainer.manifest = SimpleNamespace(tunables=(Tunable("epsilon.epsilon", "epsilon", 1e-6, 1),))
     assert explainer.tunables == {"epsilon.epsilon": 1e-6}
     if message:
@@ -179,7 +181,7 @@ def test_an_input_has_the_models_shape(bundle, shape, fits, dtype):
 @pytest.mark.parametrize(("size", "fits"), [((8, 8, 3), True), ((5, 9, 3), True), ((8, 8, 1), False), ((8, 3), False)])
 def test_pictures_of_any_size_are_taken_where_the_file_does(size, fits):
     explainer = lrpc.Explainer.__new__(lrpc.Explainer)
-    explainer.path, explainer.manifest = "model.onnx", SimpleNamespace(picture=Picture("image", (None, None, 3)))
+    explainer.name, explainer.manifest = "model.onnx", SimpleNamespace(picture=Picture("image", (None, None, 3)))
     pixels = np.ones((2, *size), np.uint8)
     if fits:
         assert explainer.checked_input(pixels).dtype == np.uint8

@@ -132,7 +132,7 @@ def test_a_target_out_of_range_gives_nan_in_the_graph_itself(bundle):
 
 
 def test_a_seed_bundle_takes_a_seed(tmp_path, explainer):
-    path = lrpc.compile(small_resnet()).save(tmp_path / "seeded.lrp", seed_input=True)
+    path = lrpc.compile(small_resnet(), seed_input=True).save(tmp_path / "seeded.lrp")
     seeded = lrpc.Explainer(path)
     seed = one_hot(1, 3)
     np.testing.assert_allclose(

@@ -166,7 +166,7 @@ def _sweep(
     folder: Path,
 ) -> None:
     """Explain at every point of the grid, and put all heatmaps on one sheet: a row for each point."""
-    from lrpc.compiler import Compiled
+    from lrpc.compiler import compile_plan
     from lrpc.images.colour import contact_sheet, render, save_picture
     from lrpc.inspect.diagnose.sweep import parse_grid, sweep
 
@@ -176,7 +176,7 @@ def _sweep(
         raise click.BadParameter(str(error), param_hint="--grid") from error
     points = []
     with steps(f"sweeping {' x '.join(str(len(values)) for values in grid.values())} points") as report:
-        for point in sweep(Compiled(plan), x, target, grid, folder, others):
+        for point in sweep(compile_plan(plan), x, target, grid, folder, others):
             points.append(point)
             report(f"{point.label}: sum of |R| up to {np.nanmax(point.abs_sum):.3g}")
     rows = [

@@ -10,6 +10,7 @@ import onnx.helper
 import onnx_graphsurgeon as gs
 
 from lrpc.bundle.manifest import Where
+from lrpc.bundle.names import HEALTH, RELEVANCE, SEED, SEPARATE, TARGET
 from lrpc.emit.emitter import Emitter
 from lrpc.emit.targets import Target
 from lrpc.lower.health import emit_health
@@ -17,12 +18,9 @@ from lrpc.lower.propagate import Passage, propagate
 from lrpc.lower.seed import emit_seed
 from lrpc.lower.tunable import group_names
 from lrpc.plan.plan import Plan
-from lrpc.plan.simplify import simplify
 from passes.graph import Graph, tidy
 from passes.upgrade import OPSET
 from passes.write import to_proto, weights_of
-
-SEED, TARGET, RELEVANCE, HEALTH = "seed", "target", "relevance", "health"
 
 
 def traced_name(layer: str) -> str:
@@ -37,9 +35,9 @@ def relevance_graph(
 
     trace: also return the relevance arriving at each layer's output, called `traced_name(layer)`.
     tunable: take each rule's epsilon and gamma as inputs with defaults.
-    target: simplify the plan and optimise for this runtime; None emits the definitions.
+    plan: simplified, where there is a target.
+    target: emit the forms that suit this runtime; None emits the definitions.
     """
-    plan = plan if target is None else simplify(plan, tunable=tunable)
     groups = group_names(plan) if tunable else None
     emit = Emitter(reserved=plan.graph.tensor_names(), groups=groups, target=target, known=plan.graph)
     output = plan.graph.outputs[0]
@@ -48,7 +46,7 @@ def relevance_graph(
     outputs = [_named(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)]
     if trace:
         outputs += _traced(emit, plan, passages)
-    body = gs.Graph(emit.nodes, [*emit.taps.values(), seed], outputs, name="relevance", opset=OPSET)
+    body = gs.Graph(emit.nodes, [*emit.taps.values(), seed], outputs, name=SEPARATE, opset=OPSET)
     _leave_out(body, plan)
     taps = [name for name, tap in emit.taps.items() if tap.outputs]
     body.inputs = [*(emit.taps[name] for name in taps), seed]
@@ -73,7 +71,6 @@ def explain_graph(
     rule's epsilon and gamma, which have defaults; outputs: the model's own, `relevance`, `health`.
     target: as for `relevance_graph`.
     """
-    plan = plan if target is None else simplify(plan, tunable=tunable)
     graph = plan.graph.copy()
     output = graph.outputs[0]
     groups = group_names(plan) if tunable else None
@@ -82,9 +79,9 @@ def explain_graph(
         seed: gs.Tensor = gs.Variable(SEED, np.float32, output.shape)
         graph.body.inputs = [*graph.inputs, seed]
     else:
-        target = gs.Variable(TARGET, np.int64, output.shape[:1])
-        graph.body.inputs = [*graph.inputs, target]
-        seed = emit_seed(emit, output, target)
+        classes = gs.Variable(TARGET, np.int64, output.shape[:1])
+        graph.body.inputs = [*graph.inputs, classes]
+        seed = emit_seed(emit, output, classes)
     relevance, passages = propagate(emit, plan, seed)
     explained = _named(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)
     health = emit_health(emit, explained, seed, HEALTH)

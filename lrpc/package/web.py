@@ -16,6 +16,7 @@ import onnxruntime as ort
 import lrpc
 from lrpc.bundle.atomic import beside, check_free, replace
 from lrpc.bundle.manifest import Manifest
+from lrpc.bundle.names import TARGET
 from lrpc.bundle.store import load_manifest
 from passes.errors import LrpcError
 
@@ -102,7 +103,7 @@ def _checked(file: Path) -> Manifest:
     if others := manifest.others:
         names = ", ".join(other.name for other in others)
         raise LrpcError(f"{file} takes the inputs {names} too; a page has a picture only.")
-    if manifest.seed != "target":
+    if manifest.seed != TARGET:
         raise LrpcError(f"{file} was compiled with --seed-input; a page explains classes.", hint=hint)
     return manifest
 

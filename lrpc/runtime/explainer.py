@@ -5,7 +5,6 @@ This module and `lrpc.bundle.store` import numpy, onnx and onnxruntime only.
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime as ort
 
+from lrpc.bundle.memory import Bundle
+from lrpc.bundle.names import EXPLAIN, FORWARD, HEALTH, RELEVANCE, SEED, SEPARATE, TARGET
 from lrpc.bundle.side_inputs import Arrays, Other, checked_others, part_of
-from lrpc.bundle.store import load_manifest
+from lrpc.bundle.store import Stored, load_bundle
 from lrpc.runtime.agreement import check_explain, check_pair
 from lrpc.runtime.buffers import Binding, device_of
 from lrpc.runtime.health import Health, HealthWarning, health
@@ -49,7 +50,8 @@ class Explanation:
 class Explainer:
     """Explain a model's outputs with a compiled bundle.
 
-    source: a bundle folder, a single-file explain.onnx, or what `lrpc.compile` returned.
+    source: a bundle folder, a single-file explain.onnx, or what `lrpc.compile` returned, which is run as it is, in
+    memory.
     providers: ONNX Runtime execution providers, CPU by default. Asking for CUDA where the machine, or
     any single node, cannot run there raises LrpcError; nothing falls back silently.
     fused: run explain.onnx (default), or the separate pair forward.onnx and relevance.onnx, whose
@@ -69,7 +71,7 @@ class Explainer:
 
     def __init__(
         self,
-        source: str | Path | Compiled,
+        source: str | Path | Bundle | Compiled,
         providers: Sequence[str] | None = None,
         *,
         fused: bool = True,
@@ -87,13 +89,8 @@ class Explainer:
         if cuda_graph and not fused:
             raise LrpcError("cuda_graph replays explain.onnx; it cannot run the separate graphs (fused=False).")
         self.max_batch = max_batch
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        if not isinstance(source, (str, Path)):
-            self._folder = tempfile.TemporaryDirectory(prefix="lrpc-")
-            compiled, source = source, Path(self._folder.name) / "model.lrp"
-            compiled.save(source)
-        self.path = Path(source)
-        self.manifest = load_manifest(self.path, verify=verify and self._folder is None)
+        self.bundle = _opened(source, verify)
+        self.name, self.manifest = self.bundle.name, self.bundle.manifest
         self.fused = fused
         self._check_pair(needed=not fused)
 
@@ -121,7 +118,7 @@ class Explainer:
         targets = checked(target, len(x), self.manifest.output.shape)
         extra = self._checked_tunables(tunables or {})
         parts = self._parts(len(x))
-        with told_by_runtime(str(self.path)):
+        with told_by_runtime(self.name):
             result = _joined([self._run(x[p], part_of(beside, self.others, p), targets[p], extra) for p in parts])
         alarms = result.health.alarms(*self.manifest.thresholds.abs_sum)
         for message in (*self.outside_box(x), *_summary(alarms)):
@@ -146,7 +143,7 @@ class Explainer:
     def seed_feeds(self, x: np.ndarray, target: Target, others: Arrays) -> Arrays:
         """Return what explain.onnx takes beside the model's own inputs: `target`, or `seed`. others: checked ones."""
         targets = checked(target, len(x), self.manifest.output.shape)
-        return {"seed": self._seed(x, others, targets)} if self.manifest.seed == "seed" else {"target": targets}
+        return {SEED: self._seed(x, others, targets)} if self.manifest.seed == SEED else {TARGET: targets}
 
     def outside_box(self, x: np.ndarray) -> list[str]:
         """Return a sentence if values of x are outside the range that ZBox was given, nothing if none is."""
@@ -175,14 +172,26 @@ class Explainer:
         """Return the model's own output for a batch. others: as for a call."""
         beside = checked_others(others or {}, self.others, len(x))
         parts = self._parts(len(x))
-        with told_by_runtime(str(self.path)):
+        with told_by_runtime(self.name):
             return np.concatenate([self._forward_part(x[p], part_of(beside, self.others, p)) for p in parts])
 
     def _forward_part(self, x: np.ndarray, others: Arrays) -> np.ndarray:
-        if self.path.is_file():
-            return self._run_fused(x, others, {"target": np.full(len(x), -1, np.int64)}, {}).output
+        if not self.bundle.separate:
+            return self._run_fused(x, others, self._any_aim(len(x)), {}).output
         names = [self.manifest.output.name]
         return np.asarray(self._forward.run(names, {self.manifest.input.name: x, **others})[0])
+
+    def _any_aim(self, count: int) -> Arrays:
+        """Return what explain.onnx is given where its relevance is not asked for."""
+        if self.manifest.seed == TARGET:
+            return {TARGET: np.full(count, -1, np.int64)}
+        if None in self.manifest.output.shape:
+            raise LrpcError(
+                f"{self.name} is a single file that takes a seed, and its output has no fixed shape: "
+                "its output cannot be told beforehand.",
+                hint="Give a seed shaped as the output, or compile without --single-file.",
+            )
+        return {SEED: np.zeros((count, *_fixed(self.manifest.output.shape)), np.float32)}
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Yield the samples of each part of a batch; an empty batch is one part."""
@@ -191,21 +200,22 @@ class Explainer:
 
     @cached_property
     def _explain(self) -> ort.InferenceSession:
-        path = self.path if self.path.is_file() else self.path / "explain.onnx"
-        session = open_session(path, self.providers, run=self.options)
-        check_explain(session, self.manifest, str(path))
+        session = self._open(EXPLAIN, self.options)
+        check_explain(session, self.manifest, f"explain.onnx in {self.name}" if self.bundle.separate else self.name)
         return session
 
     @cached_property
     def _forward(self) -> ort.InferenceSession:
-        return open_session(self.path / "forward.onnx", self.providers, run=replace(self.options, cuda_graph=False))
+        return self._open(FORWARD, replace(self.options, cuda_graph=False))
 
     @cached_property
     def _relevance(self) -> ort.InferenceSession:
-        run = replace(self.options, cuda_graph=False)
-        session = open_session(self.path / "relevance.onnx", self.providers, run=run)
-        check_pair(self._forward, session, self.manifest, str(self.path))
+        session = self._open(SEPARATE, replace(self.options, cuda_graph=False))
+        check_pair(self._forward, session, self.manifest, self.name)
         return session
+
+    def _open(self, graph: str, run: RunOptions) -> ort.InferenceSession:
+        return open_session(self.bundle.source(graph), self.providers, run=run, weights=self.bundle.weights)
 
     @cached_property
     def _bound(self) -> Binding:
@@ -215,9 +225,9 @@ class Explainer:
         """Explain one part of a batch; others and targets are checked ones."""
         if not len(x):
             return self._nothing(x)
-        takes_seed = self.manifest.seed == "seed"
+        takes_seed = self.manifest.seed == SEED
         if self.fused and (takes_seed or not is_seed(targets)):
-            aim = {"seed": self._seed(x, others, targets)} if takes_seed else {"target": targets}
+            aim: Arrays = {SEED: self._seed(x, others, targets)} if takes_seed else {TARGET: targets}
             return self._run_fused(x, others, aim, extra)
         self._check_pair(needed=True)
         if self.options.cuda_graph:
@@ -238,7 +248,7 @@ class Explainer:
         return _fixed(self.manifest.input.shape) if self.manifest.picture else x.shape[1:]
 
     def _run_fused(self, x: np.ndarray, others: Arrays, aim: Arrays, extra: Arrays) -> Explanation:
-        names = [self.manifest.output.name, "relevance", "health"]
+        names = [self.manifest.output.name, RELEVANCE, HEALTH]
         feeds = {self.input_name: x, **others, **aim}
         shapes = (self.manifest.output.shape, self._relevance_shape(x), (len(fields(Health)),))
         sizes = [(len(x), *_fixed(shape)) for shape in shapes]
@@ -262,22 +272,22 @@ class Explainer:
         known = self.tunables
         if unknown := sorted(set(given) - set(known)):
             there = f"it has {', '.join(known)}" if known else "it was compiled without --tunable"
-            raise LrpcError(f"{self.path} has no tunable {', '.join(unknown)}: {there}.")
+            raise LrpcError(f"{self.name} has no tunable {', '.join(unknown)}: {there}.")
         bad = [name for name, value in given.items() if not (np.isfinite(value) and value >= 0)]
         if bad:
             raise LrpcError(f"{', '.join(bad)} must be a number of at least 0.")
         return {name: np.asarray(value, np.float32) for name, value in given.items()}
 
     def _run_pair(self, x: np.ndarray, others: Arrays, seed: np.ndarray, extra: Arrays) -> Explanation:
-        feeds = {self.manifest.input.name: x, **others, "seed": seed}
+        feeds = {self.manifest.input.name: x, **others, SEED: seed}
         device, name = device_of(self.providers[0]), self.manifest.output.name
         output, relevance = run_pair(self._forward, self._relevance, feeds, device, name, extra)
         return Explanation(output, relevance, health(relevance, seed))
 
     def _check_pair(self, needed: bool) -> None:
-        if needed and self.path.is_file():
+        if needed and not self.bundle.separate:
             raise LrpcError(
-                f"{self.path} is a single file; a float seed and the separate graphs need a bundle folder.",
+                f"{self.name} is a single file; a float seed and the separate graphs need a bundle folder.",
                 hint="Compile without --single-file, or with --seed-input.",
             )
 
@@ -289,8 +299,14 @@ class Explainer:
         if x.ndim != len(shape) + 1 or any(d not in (None, n) for d, n in zip(shape, x.shape[1:], strict=True)):
             raise LrpcError(f"The input has shape {x.shape}; the model takes {('n', *shape)}.")
         if picture and x.dtype != np.uint8:
-            raise LrpcError(f"The input is {x.dtype}; {self.path} takes pictures uint8 {('n', *shape)}, in RGB.")
+            raise LrpcError(f"The input is {x.dtype}; {self.name} takes pictures uint8 {('n', *shape)}, in RGB.")
         return np.ascontiguousarray(x, np.uint8 if picture else np.float32)
+
+
+def _opened(source: str | Path | Bundle | Compiled, verify: bool) -> Bundle | Stored:
+    if isinstance(source, (str, Path)):
+        return load_bundle(Path(source), verify)
+    return source if isinstance(source, Bundle) else source.bundle
 
 
 def _fixed(shape: Sequence[int | None]) -> tuple[int, ...]:

@@ -269,8 +269,8 @@ def test_the_client_scales_pictures_to_the_size_of_the_model(server, tmp_path):
 
 
 def test_the_readme_shows_what_the_client_prints(tmp_path):
-    source = lrpc.compile(MODEL).save(
-        tmp_path / "shapes.explain.onnx", single_file=True, preprocess="size", heatmap=True
+    source = lrpc.compile(MODEL, preprocess="size", heatmap=True).save(
+        tmp_path / "shapes.explain.onnx", single_file=True
     )
     package_triton(source, tmp_path / "repository")
     with serving(tmp_path / "repository") as url:

@@ -203,7 +203,7 @@ def test_a_wrong_grid_is_refused(text):
 
 def test_a_sweep_resumes_and_each_point_is_a_compilation(tmp_path, monkeypatch):
     plan = lrpc.plan_model(small_resnet(), composite=composites.epsilon_gamma_box(-2, 2))
-    compiled, grid = lrpc.compiler.Compiled(plan), {"gamma": [0.0, 1.0], "epsilon": [1e-6, 0.1]}
+    compiled, grid = lrpc.compiler.compile_plan(plan), {"gamma": [0.0, 1.0], "epsilon": [1e-6, 0.1]}
     walk = sweep(compiled, picture(), 1, grid, tmp_path / "s")
     next(walk), next(walk)
     walk.close()

@@ -87,10 +87,11 @@ def test_hidden_relevance_is_what_arrives_there():
         np.testing.assert_allclose(trace.hidden[layer], outside.arriving[layer], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["single_file", "seed_input", "tunable"])
-def test_any_bundle_can_be_traced(tmp_path, form):
+@pytest.mark.parametrize("single_file", [False, True])
+@pytest.mark.parametrize("options", [{}, {"seed_input": True}, {"tunable": True}], ids=lambda o: " ".join(o) or "plain")
+def test_any_bundle_can_be_traced(tmp_path, options, single_file):
     expected = Tracer(lrpc.compile(small_resnet()))(picture(), TARGETS)
-    path = lrpc.compile(small_resnet()).save(tmp_path / "b", **{form: True})
+    path = lrpc.compile(small_resnet(), **options).save(tmp_path / "b", single_file=single_file)
     actual = Tracer(path, layers=["fc"])(picture(), TARGETS)
     for ours, theirs in zip(actual.samples[1], expected.samples[1], strict=True):
         assert ours.abs_sum == pytest.approx(theirs.abs_sum, rel=1e-4)

@@ -55,7 +55,7 @@ def test_it_explodes_and_is_cured(name, kind, size, folder):
     before, after = (float(trace.health.abs_sum[0]) for trace in (found.before, found.after))
     assert before > size
     with pytest.warns(lrpc.HealthWarning, match="explodes"):
-        lrpc.Explainer(lrpc.compiler.Compiled(plan))(x, TARGET)
+        lrpc.Explainer(lrpc.compiler.compile_plan(plan))(x, TARGET)
     blamed = found.before.first_bad()
     assert blamed is not None
     assert found.cured

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lrpc.bundle.manifest import Thresholds
-from lrpc.compiler import Compiled
+from lrpc.compiler import compile_plan
 from lrpc.composites.composite import Composite, Entry
 from lrpc.inspect.diagnose.remedies import healthy_rules, remedies
 from lrpc.inspect.diagnose.trace import Trace, Tracer
@@ -80,7 +80,7 @@ def diagnose(
     x: float32 (n, *input shape).  target: as for `Explainer`; the top classes are found once and kept.
     report: called with a line for each round.  others: the inputs beside the first, as for `Explainer`.
     """
-    before = Tracer(Compiled(plan))(x, target, others)
+    before = Tracer(compile_plan(plan))(x, target, others)
     if not any(before.health.alarms(*Thresholds().abs_sum)):
         return Diagnosis(plan, before, before, (), None, True, 1)
     chosen: Target = before.output.argmax(axis=1) if target is None else target
@@ -125,7 +125,7 @@ class _Ward:
 
     def trace(self, plan: Plan) -> Trace:
         self.traces += 1
-        return Tracer(Compiled(plan))(self.x, self.target, self.others)
+        return Tracer(compile_plan(plan))(self.x, self.target, self.others)
 
     def agreement(self, trace: Trace) -> float:
         """Return the mean rank correlation of a trace's heatmaps with the healthy ones."""
