@@ -38,9 +38,9 @@ for path in sorted(pathlib.Path(FOLDER).iterdir()):
     for options in ({}, {"cuda_graph": True}):
         try:
             explainer = lrpc.Explainer(path, ["CUDAExecutionProvider"], **options)
-            explainer._explain
+            explainer.engine.explain_session
             if path.is_dir():
-                explainer._forward, explainer._relevance
+                explainer.engine.forward_session, explainer.engine.relevance_session
         except lrpc.LrpcError as error:
             said[path.name] = str(error)
 print(json.dumps(said))

@@ -5,6 +5,7 @@ import onnxruntime as ort
 import pytest
 
 import lrpc
+from lrpc.runtime.engine import Engine
 from lrpc.runtime.session import assigned_elsewhere
 from tests.graphs import picture, small_resnet
 
@@ -88,8 +89,8 @@ def test_a_batch_in_parts_is_the_batch(bundle, target, fused):
 
 def test_no_part_is_larger_than_asked_for(bundle, monkeypatch):
     explainer, sizes = lrpc.Explainer(bundle, max_batch=2), []
-    run = explainer._run
-    monkeypatch.setattr(explainer, "_run", lambda x, *rest: sizes.append(len(x)) or run(x, *rest))
+    run = Engine.run
+    monkeypatch.setattr(Engine, "run", lambda self, x, *rest: sizes.append(len(x)) or run(self, x, *rest))
     explainer(picture(5))
     assert sizes == [2, 2, 1]
 
