@@ -28,7 +28,7 @@ from passes.errors import LrpcError
 from passes.graph import depending
 from passes.load import load
 from passes.select import select
-from tests.graphs import model, small_resnet
+from tests.graphs import model, saved, small_resnet
 from tests.targets import DISTINCT
 from tests.two_inputs import NETS, dense, node, normal
 
@@ -137,8 +137,7 @@ def test_every_way_to_run_it_gives_one_result(net, entry, options, settings, tmp
     x, others = split(net.feeds(5), entry)
     compiled = lrpc.compile(net.proto(), input=entry)
     whole = lrpc.Explainer(compiled)(x, [0, 2, 1, 0, 2], others=others)
-    single, options = "single_file" in options, {k: v for k, v in options.items() if k != "single_file"}
-    explainer = lrpc.Explainer(compiled.variant(**options).save(tmp_path / "a.onnx", single_file=single), **settings)
+    explainer = lrpc.Explainer(saved(compiled, tmp_path / "a.onnx", **options), **settings)
     tuned = dict(list(explainer.tunables.items())[:1])
     for _ in range(2):  # the second run is on the buffers of the first
         part = explainer(x, [0, 2, 1, 0, 2], tuned, others)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import onnx
 import onnx_graphsurgeon as gs
 
-import lrpc
 from lrpc.bundle.manifest import FORMAT, Box, Input, Manifest, Model, PlanRow, Tensor, Thresholds, Where
 from lrpc.bundle.names import SEED, TARGET
 from lrpc.emit.targets import Target
@@ -15,6 +14,7 @@ from lrpc.lower.tunable import tunables
 from lrpc.plan.inputs import input_spec, others_in
 from lrpc.plan.plan import Plan
 from lrpc.plan.rule_signs import box_of
+from lrpc.version import VERSION
 from passes.graph import static_shape
 
 
@@ -25,7 +25,7 @@ def describe(plan: Plan, target: Target | None, seed_input: bool, tunable: bool,
     told = {key: _numbers(getattr(spec, key, None)) for key in ("mean", "std", "low", "high")}
     return Manifest(
         format=FORMAT,
-        versions={"lrpc": lrpc.__version__, "onnx": onnx.__version__},
+        versions={"lrpc": VERSION, "onnx": onnx.__version__},
         model=Model(graph.name, graph.metadata.get("lrpc.source", ""), graph.opset),
         input=Input(entry.name, _per_sample(entry), **told),
         output=Tensor(output.name, _per_sample(output)),

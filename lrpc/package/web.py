@@ -13,11 +13,11 @@ from typing import Any
 
 import onnxruntime as ort
 
-import lrpc
 from lrpc.bundle.atomic import beside, check_free, replace
 from lrpc.bundle.manifest import Manifest
 from lrpc.bundle.names import TARGET
 from lrpc.bundle.store import load_manifest
+from lrpc.version import VERSION
 from passes.errors import LrpcError
 
 RUNTIME_VERSION = "1.30.0"
@@ -73,7 +73,7 @@ def _description(manifest: Manifest, title: str) -> dict[str, Any]:
     height, width, _ = manifest.heatmap.shape
     return {
         "title": title,
-        "lrpc": lrpc.__version__,
+        "lrpc": VERSION,
         "file": _MODEL,
         "output": manifest.output.name,
         "count": manifest.output.shape[0],

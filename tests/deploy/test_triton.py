@@ -17,7 +17,7 @@ from lrpc.cli import main
 from lrpc.package.triton import package_triton
 from models.shapes.localisation import MODEL
 from tests.deploy.kserve import MESSAGES, Model, Refused, serving
-from tests.graphs import picture, small_resnet
+from tests.graphs import picture, saved, small_resnet
 
 pytestmark = pytest.mark.deploy
 
@@ -44,7 +44,7 @@ CASES = {
 
 def compiled(folder, batch, options):
     name = "net.explain.onnx" if options.get("single_file") else "net.lrp"
-    return lrpc.compile(small_resnet(batch)).save(folder / name, **options)
+    return saved(lrpc.compile(small_resnet(batch)), folder / name, **options)
 
 
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
@@ -223,7 +223,7 @@ def server(tmp_path_factory):
         ("floats", shapes, pictures | {"preprocess": None}),
         ("fixed", fixed, pictures),
     ):
-        package_triton(compiled.save(folder / f"{name}.explain.onnx", **options), folder / "repository")
+        package_triton(saved(compiled, folder / f"{name}.explain.onnx", **options), folder / "repository")
     with serving(folder / "repository") as url:
         yield url, folder
 

@@ -14,7 +14,7 @@ from lrpc.bundle.input_spec import InputSpec
 from lrpc.images.read import load_images
 from lrpc.inspect.diagnose.trace import Tracer
 from lrpc.variants.half_forward import half_forward
-from tests.graphs import model, picture, small_resnet
+from tests.graphs import model, picture, saved, small_resnet
 from tests.placement import cpu_bound
 from tests.test_placement import SHAPES
 
@@ -93,9 +93,7 @@ FORMS = {"a single file": {"single_file": True}, "with a seed": {"seed_input": T
 def test_every_form_of_a_bundle_can_be_halved(tmp_path, form):
     compiled, seed = lrpc.compile(small_resnet()), np.eye(5, dtype=np.float32)[[1, 3]]
     target = seed if "seed_input" in form else [1, 3]
-    single, options = "single_file" in form, {k: v for k, v in form.items() if k != "single_file"}
-    path = compiled.variant(half_forward=True, **options).save(tmp_path / "half", single_file=single)
-    half = lrpc.Explainer(path)(picture(), target)
+    half = lrpc.Explainer(saved(compiled, tmp_path / "half", half_forward=True, **form))(picture(), target)
     exact = lrpc.Explainer(compiled)(picture(), [1, 3])
     assert np.linalg.norm(half.relevance - exact.relevance) < 0.02 * np.linalg.norm(exact.relevance)
 
