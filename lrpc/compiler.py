@@ -12,6 +12,7 @@ import onnx
 
 import lrpc
 from lrpc import composites
+from lrpc.behaviours.linear.rule_signs import box_of
 from lrpc.bundle.manifest import FORMAT, Box, Input, Manifest, Model, PlanRow, Tensor, Thresholds, Where
 from lrpc.bundle.store import save_bundle, save_single_file
 from lrpc.composites.composite import Composite
@@ -22,7 +23,6 @@ from lrpc.lower.tunable import tunables
 from lrpc.ops import OPS
 from lrpc.plan.inputs import input_spec, others_in
 from lrpc.plan.plan import Overrides, Plan, assign
-from lrpc.plan.rule_signs import box_of
 from lrpc.variants.half_forward import half_forward as to_half
 from lrpc.variants.pictures import Pictures
 from passes.batch_axis import batch_problems

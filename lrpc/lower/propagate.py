@@ -7,10 +7,10 @@ from typing import assert_never
 
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.linear.definition import lower_rule
+from lrpc.behaviours.linear.simplified import lower_simplified
+from lrpc.behaviours.relevance import Relevance, plain
 from lrpc.emit.emitter import Emitter
-from lrpc.lower.linear import lower_rule
-from lrpc.lower.relevance import Relevance, plain
-from lrpc.lower.simplified import lower_simplified
 from lrpc.ops import OPS, LinearOp
 from lrpc.ops.product import Product
 from lrpc.ops.structure import Identity, Sum

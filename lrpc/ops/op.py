@@ -1,7 +1,7 @@
 """What lrpc knows of an operator: its kind, and how relevance, or a gradient, runs back through it.
 
 An op knows no rule. A linear op gives its map f and the transpose of its Jacobian, for any input and
-any parameters; every op gives its vector-Jacobian product. `lrpc.lower` puts rules and ops together.
+any parameters; every op gives its vector-Jacobian product. `lrpc.behaviours` puts rules and ops together.
 """
 
 from __future__ import annotations

@@ -17,11 +17,11 @@ from typing import Any, assert_never
 
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.linear.rule_signs import box_of, gamma_of, gates_its_own_z, one_side
 from lrpc.ops import OPS, LinearOp, Op
 from lrpc.ops.op import union
 from lrpc.plan.facts import parameter_signs, signs
 from lrpc.plan.plan import Plan
-from lrpc.plan.rule_signs import box_of, gamma_of, gates_its_own_z, one_side
 from lrpc.rules.algebra import (
     KEEP,
     Behaviour,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.linear.rule_signs import box_of
 from lrpc.ops import OPS, LinearOp
 from lrpc.ops.op import union
 from lrpc.plan.plan import Plan
-from lrpc.plan.rule_signs import box_of
 from lrpc.plan.support import Support, supports
 from lrpc.rules.sign import ANY, NON_NEGATIVE, ZEROS, Sign
 from passes.graph import Graph, constant

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from lrpc.behaviours.linear.rule_signs import gamma_of, gates_its_own_z, leanings, modified, one_side
 from lrpc.plan.facts import Facts, facts
 from lrpc.plan.plan import Plan
-from lrpc.plan.rule_signs import gamma_of, gates_its_own_z, leanings, modified, one_side
 from lrpc.plan.support import Support
 from lrpc.rules.algebra import (
     ABS,

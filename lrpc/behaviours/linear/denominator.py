@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.linear.stabilize import Layout, margin, stabilize
+from lrpc.behaviours.linear.terms import Terms
 from lrpc.emit.emitter import Emitter
 from lrpc.emit.targets import STEP
-from lrpc.lower.stabilize import Layout, margin, stabilize
-from lrpc.lower.terms import Terms
 from lrpc.rules.algebra import Side
 from lrpc.rules.stabilizer import Stabilizer
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
-from lrpc.lower.denominator import denominator, step
-from lrpc.lower.relevance import Relevance
-from lrpc.lower.stabilize import divide, margin
-from lrpc.lower.terms import Terms
+from lrpc.behaviours.linear.denominator import denominator, step
+from lrpc.behaviours.linear.stabilize import divide, margin
+from lrpc.behaviours.linear.terms import Terms
+from lrpc.behaviours.relevance import Relevance
 from lrpc.rules.algebra import Gate, Side, Test
 from lrpc.rules.stabilizer import Stabilizer
 

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.linear.modify import modify_input, modify_parameter, per_channel
+from lrpc.behaviours.linear.stabilize import Layout
 from lrpc.emit.emitter import Emitter
-from lrpc.lower.modify import modify_input, modify_parameter, per_channel
-from lrpc.lower.stabilize import Layout
 from lrpc.ops import LinearOp
 from lrpc.rules.algebra import KEEP, Fill, Mod, Share, Term
 from passes.graph import static_shape

@@ -8,9 +8,9 @@ from functools import reduce
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.linear.modify import modify_input, modify_parameter
+from lrpc.behaviours.linear.stabilize import Layout, divide, stabilize
 from lrpc.emit.emitter import Emitter
-from lrpc.lower.modify import modify_input, modify_parameter
-from lrpc.lower.stabilize import Layout, divide, stabilize
 from lrpc.ops import LinearOp
 from lrpc.rules.algebra import KEEP, ONE, Gate, Rule, Share, Term, Test
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.linear.definition import lower_rule
+from lrpc.behaviours.linear.modify import modify_parameter, per_channel
+from lrpc.behaviours.linear.quotient import Quotient
+from lrpc.behaviours.linear.terms import Terms
+from lrpc.behaviours.relevance import Relevance, plain
 from lrpc.emit.emitter import Emitter
-from lrpc.lower.linear import lower_rule
-from lrpc.lower.modify import modify_parameter, per_channel
-from lrpc.lower.quotient import Quotient
-from lrpc.lower.relevance import Relevance, plain
-from lrpc.lower.terms import Terms
 from lrpc.ops import LinearOp
 from lrpc.rules.algebra import ONE, Fill, Mod, Rule, Scaled, Term, Zero
 

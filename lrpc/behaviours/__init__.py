@@ -1,0 +1,1 @@
+"""What each behaviour comes to on one layer: where it fits, what bounds it, where it sends relevance, its nodes."""
