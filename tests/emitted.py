@@ -22,7 +22,7 @@ from lrpc.plan.certificate import certify
 from lrpc.plan.plan import Plan, assign
 from lrpc.reference import run_oracle
 from lrpc.reference.oracle import Oracle, ReferenceResult
-from lrpc.rules.algebra import Behaviour, Pass
+from lrpc.rules.behaviours import Behaviour, Pass
 from lrpc.rules.kinds import Kind
 from tests.random_plans import ENTRIES, Case
 

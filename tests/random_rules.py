@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 from lrpc import rules
 from lrpc.ops import OPS
 from lrpc.plan.plan import misfit
-from lrpc.rules.algebra import Behaviour
+from lrpc.rules.behaviours import Behaviour
 from lrpc.rules.kinds import Kind
 from lrpc.rules.stabilizer import Stabilizer
 

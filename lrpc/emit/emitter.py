@@ -16,6 +16,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.emit.targets import Target
+from lrpc.rules.call import Call
 from passes.graph import Graph, constant, producer, static_shape
 
 _SAME = ("Identity", "Dropout")
@@ -29,7 +30,7 @@ class Emitter:
         self,
         forward: gs.Graph | None = None,
         reserved: Collection[str] = (),
-        groups: Mapping[str, str] | None = None,
+        groups: Mapping[Call, str] | None = None,
         target: Target | None = None,
         known: Graph | None = None,
     ) -> None:
@@ -38,7 +39,7 @@ class Emitter:
         reserved: names of the forward graph, which no emitted tensor may take.
         target: what to optimise for; None emits the definitions.
         known: the forward graph whose values need not be computed again, where there is a target.
-        groups: by a rule's text, the name of its tunable inputs; None emits its parameters as constants.
+        groups: by a rule's call, the name of its tunable inputs; None emits its parameters as constants.
         """
         self.nodes: list[gs.Node] = forward.nodes if forward is not None else []
         self.taps: dict[str, gs.Variable] = {}
@@ -59,10 +60,10 @@ class Emitter:
         self._reserved = frozenset(reserved)
         self._claimed: set[str] = set()
         self._scope: tuple[str, ...] = ()
-        self._source = ("", "")
+        self._source: tuple[str, Call | None] = ("", None)
 
     @contextmanager
-    def layer(self, name: str, rule: str) -> Iterator[None]:
+    def layer(self, name: str, rule: Call | None) -> Iterator[None]:
         """Emit for one layer: everything inside is named after it and remembers its rule."""
         before, self._source = self._source, (name, rule)
         with self.scope(name):
@@ -95,7 +96,8 @@ class Emitter:
         node = gs.Node(op, outputs[0].name, attrs=dict(attributes), inputs=list(inputs), outputs=outputs)
         self.nodes.append(node)
         if self._source[0]:
-            self.provenance[node.name] = self._source
+            layer, rule = self._source
+            self.provenance[node.name] = (layer, "" if rule is None else str(rule))
         return outputs
 
     def takes(self, step: str, form: str) -> bool:
@@ -109,7 +111,8 @@ class Emitter:
     @property
     def group(self) -> str | None:
         """The name of the tunable inputs of the rule being emitted; None where parameters are constants."""
-        return None if self._groups is None else self._groups.get(self._source[1])
+        rule = self._source[1]
+        return None if self._groups is None or rule is None else self._groups.get(rule)
 
     def parameter(self, value: float, key: str, name: str) -> gs.Constant:
         """Emit a parameter of the current rule: a named initializer, or the rule's tunable input `key`."""

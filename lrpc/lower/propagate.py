@@ -15,7 +15,8 @@ from lrpc.ops import OPS, LinearOp
 from lrpc.ops.product import Product
 from lrpc.ops.structure import Identity, Sum
 from lrpc.plan.plan import Plan
-from lrpc.rules.algebra import (
+from lrpc.rules.algebra import Rule
+from lrpc.rules.behaviours import (
     Behaviour,
     BodyOnly,
     Copy,
@@ -24,7 +25,6 @@ from lrpc.rules.algebra import (
     ReluBetaSmooth,
     ReluDeconvNet,
     ReluGuidedBackprop,
-    Rule,
     SignalTakesAll,
     Uniform,
     WinnerTakeAll,
@@ -58,7 +58,7 @@ def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, di
         if node.outputs[0].name not in known:
             continue
         before = len(emit.divisions)
-        with emit.layer(row.layer, str(row.rule)):
+        with emit.layer(row.layer, row.rule.call):
             relevance = _collect(emit, collected.pop(node.outputs[0].name))
             pairs = zip(OPS[node.op].data(node), _lower(emit, node, row.rule, relevance), strict=True)
         handed = [(t.name, value) for t, value in pairs if t.name in known or constant(t) is not None]
@@ -66,7 +66,7 @@ def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, di
         for name, value in handed:
             collected.setdefault(name, []).append(value)
     entry = plan.graph.inputs[0]
-    with emit.layer(entry.name, ""):
+    with emit.layer(entry.name, None):
         return _collect(emit, collected.pop(entry.name)).value(emit, "product"), passages
 
 

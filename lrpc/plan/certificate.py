@@ -22,8 +22,8 @@ from lrpc.ops import OPS, LinearOp, Op
 from lrpc.ops.op import union
 from lrpc.plan.facts import parameter_signs, signs
 from lrpc.plan.plan import Plan
-from lrpc.rules.algebra import (
-    KEEP,
+from lrpc.rules.algebra import KEEP, Rule, Share, Side, Test
+from lrpc.rules.behaviours import (
     Behaviour,
     BodyOnly,
     Copy,
@@ -32,11 +32,7 @@ from lrpc.rules.algebra import (
     ReluBetaSmooth,
     ReluDeconvNet,
     ReluGuidedBackprop,
-    Rule,
-    Share,
-    Side,
     SignalTakesAll,
-    Test,
     Uniform,
     WinnerTakeAll,
 )

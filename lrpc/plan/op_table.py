@@ -12,7 +12,8 @@ from lrpc.emit.targets import TARGETS
 from lrpc.ops import OPS, Op
 from lrpc.ops.reduction import Reduction
 from lrpc.plan.plan import misfit
-from lrpc.rules.constructors import RULES, Behaviour, Rule
+from lrpc.rules.behaviours import Behaviour, Rule
+from lrpc.rules.constructors import RULES
 from lrpc.rules.kinds import Kind
 
 COLUMNS = ("op", "kind", "rules", "dimensions", "targets", "tested by")

@@ -14,19 +14,16 @@ import onnx_graphsurgeon as gs
 from lrpc.composites.composite import Composite, Entry, Place
 from lrpc.ops import OPS, LinearOp, Op
 from lrpc.ops.structure import Sum
-from lrpc.rules.algebra import (
-    ABS,
-    KEEP,
+from lrpc.rules.algebra import ABS, KEEP, Fill, Rule
+from lrpc.rules.behaviours import (
     Behaviour,
     BodyOnly,
     Copy,
-    Fill,
     Gradient,
     Pass,
     ReluBetaSmooth,
     ReluDeconvNet,
     ReluGuidedBackprop,
-    Rule,
     SignalTakesAll,
     Uniform,
     WinnerTakeAll,

@@ -13,11 +13,8 @@ import onnx_graphsurgeon as gs
 
 from lrpc.ops import OPS, Selection
 from lrpc.plan.plan import Plan
-from lrpc.rules.algebra import (
-    ABS,
-    KEEP,
-    NEG,
-    POS,
+from lrpc.rules.algebra import ABS, KEEP, NEG, POS, Rule
+from lrpc.rules.behaviours import (
     Behaviour,
     BodyOnly,
     Gradient,
@@ -25,7 +22,6 @@ from lrpc.rules.algebra import (
     ReluBetaSmooth,
     ReluDeconvNet,
     ReluGuidedBackprop,
-    Rule,
     SignalTakesAll,
     Uniform,
     WinnerTakeAll,
