@@ -5,9 +5,9 @@ import re
 import pytest
 
 from lrpc import rules
+from lrpc.behaviours.support import Support
 from lrpc.plan.facts import Facts
 from lrpc.plan.simplify import simplified
-from lrpc.plan.support import Support
 from lrpc.rules.algebra import Gate
 from lrpc.rules.algebra import Test as Condition
 from lrpc.rules.constructors import RULES

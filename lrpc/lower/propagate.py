@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
 
 import onnx_graphsurgeon as gs
 
-from lrpc.behaviours.linear.definition import lower_rule
-from lrpc.behaviours.linear.simplified import lower_simplified
-from lrpc.behaviours.relevance import Relevance, plain
+from lrpc.behaviours import meaning
+from lrpc.behaviours.relevance import Relevance
 from lrpc.emit.emitter import Emitter
-from lrpc.ops import OPS, LinearOp
-from lrpc.ops.product import Product
-from lrpc.ops.structure import Identity, Sum
+from lrpc.ops import OPS
 from lrpc.plan.plan import Plan
-from lrpc.rules.algebra import Rule
-from lrpc.rules.behaviours import (
-    Behaviour,
-    BodyOnly,
-    Copy,
-    Gradient,
-    Pass,
-    ReluBetaSmooth,
-    ReluDeconvNet,
-    ReluGuidedBackprop,
-    SignalTakesAll,
-    Uniform,
-    WinnerTakeAll,
-)
 from passes.graph import constant, depending
 
 
@@ -57,10 +39,11 @@ def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, di
     for node, row in zip(reversed(plan.graph.nodes), reversed(plan.rows), strict=True):
         if node.outputs[0].name not in known:
             continue
-        before = len(emit.divisions)
+        op, before = OPS[node.op], len(emit.divisions)
         with emit.layer(row.layer, row.rule.call):
             relevance = _collect(emit, collected.pop(node.outputs[0].name))
-            pairs = zip(OPS[node.op].data(node), _lower(emit, node, row.rule, relevance), strict=True)
+            parts = meaning(row.rule).emit(emit, row.rule, op, node, relevance)
+        pairs = zip(op.data(node), parts, strict=True)
         handed = [(t.name, value) for t, value in pairs if t.name in known or constant(t) is not None]
         passages[row.layer] = Passage(relevance, [value for _, value in handed], emit.divisions[before:])
         for name, value in handed:
@@ -85,49 +68,3 @@ def _sum(emit: Emitter, tensors: list[gs.Tensor]) -> gs.Tensor:
     for index, tensor in enumerate(tensors[1:], start=1):
         total = emit.op("Add", [total, tensor], "arriving" if index == len(tensors) - 1 else f"arriving/{index}")
     return total
-
-
-def _lower(emit: Emitter, node: gs.Node, rule: Behaviour, arriving: Relevance) -> list[Relevance]:
-    match rule:
-        case Rule():
-            op = OPS[node.op]
-            assert isinstance(op, LinearOp)
-            if emit.target is not None:
-                return lower_simplified(emit, op, node, rule, arriving)
-            return plain(lower_rule(emit, op, node, rule, arriving.cotangent))
-        case Pass():
-            return [arriving]
-        case Gradient() if emit.target is not None and isinstance(OPS[node.op], Identity):
-            return [arriving]
-        case _:
-            return plain(_moved(emit, node, rule, arriving.value(emit, "product")))
-
-
-def _moved(emit: Emitter, node: gs.Node, rule: Behaviour, relevance: gs.Tensor) -> list[gs.Tensor]:
-    """Emit what needs the relevance itself."""
-    op = OPS[node.op]
-    match rule:
-        case Gradient() | Copy() | WinnerTakeAll():
-            return op.gradient(emit, node, relevance)
-        case BodyOnly():
-            assert isinstance(op, Sum)
-            return op.to_body(emit, node, relevance)
-        case Uniform():
-            assert isinstance(op, Product)
-            return op.shared_out(emit, node, relevance)
-        case SignalTakesAll(signal):
-            assert isinstance(op, Product)
-            assert signal is not None
-            return op.to_signal(emit, node, relevance, signal)
-        case ReluDeconvNet():
-            return [emit.op("Relu", [relevance], "relevance")]
-        case ReluGuidedBackprop():
-            return op.gradient(emit, node, emit.op("Relu", [relevance], "positive"))
-        case ReluBetaSmooth(beta):
-            scaled = emit.op("Mul", [emit.read(node.inputs[0]), emit.constant(beta, "beta")], "scaled")
-            slope = emit.op("Sigmoid", [scaled], "slope")
-            return [emit.op("Mul", [relevance, slope], "relevance")]
-        case Rule() | Pass():
-            raise AssertionError("lowered without being asked for its relevance")
-        case _:
-            assert_never(rule)

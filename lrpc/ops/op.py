@@ -18,7 +18,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emit.emitter import Emitter
 from lrpc.emit.targets import REVERSED_WEIGHT
 from lrpc.rules.kinds import Kind
-from lrpc.rules.sign import ANY, ZEROS, Sign
+from lrpc.rules.sign import ANY, NON_NEGATIVE, ZEROS, Sign
 from passes.graph import constant, static_shape
 
 DYNAMIC_SIZE = "the size of its input is dynamic; fix the model's input size (the batch may stay dynamic)"
@@ -110,6 +110,11 @@ class LinearOp(Op):
         """Return the arrays of weight and bias; None for one that there is not."""
         return None, None
 
+    def parameter_signs(self, node: gs.Node) -> tuple[Sign, Sign]:
+        """Return the signs of weight and bias; a layer without parameters weighs its inputs by positive numbers."""
+        weight, bias = self.values(node)
+        return NON_NEGATIVE if weight is None else sign_of(weight), ZEROS if bias is None else sign_of(bias)
+
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         """Emit J^T relevance with the layer's own weight."""
         return self.transpose(emit, node, relevance, self.weight(emit, node))
@@ -124,6 +129,11 @@ class Selection(Op):
 
     def slope(self, node: gs.Node) -> float:
         return 1.0
+
+
+def sign_of(values: np.ndarray) -> Sign:
+    """Return which signs fixed values have."""
+    return Sign(bool((values > 0).any()), bool((values < 0).any()))
 
 
 def union(signs: Sequence[Sign]) -> Sign:

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emit.emitter import Emitter, like
 from lrpc.ops.convolution import crop
-from lrpc.ops.op import LinearOp, Selection, union
+from lrpc.ops.op import LinearOp, Selection, sign_of, union
 from lrpc.rules.sign import ANY, Sign
 from passes.branches import body_branch
 from passes.graph import constant, static_shape
@@ -157,7 +157,7 @@ class Pad(Selection):
     def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
         given = len(node.inputs) > 2 and not node.inputs[2].is_empty()
         filling = constant(node.inputs[2]) if given else np.zeros(1)
-        return union(inputs) | (ANY if filling is None else Sign(bool((filling > 0).any()), bool((filling < 0).any())))
+        return union(inputs) | (ANY if filling is None else sign_of(filling))
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         rank = len(node.inputs[0].shape)

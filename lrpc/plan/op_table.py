@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours import meaning
 from lrpc.emit.targets import TARGETS
 from lrpc.ops import OPS, Op
 from lrpc.ops.reduction import Reduction
-from lrpc.plan.plan import misfit
 from lrpc.rules.behaviours import Behaviour, Rule
 from lrpc.rules.constructors import RULES
 from lrpc.rules.kinds import Kind
@@ -81,7 +81,7 @@ def markdown() -> str:
 
 def _takes(op: Op) -> dict[str, Behaviour]:
     node = _probe(op)
-    return {name: rule for name in RULES if not misfit(op, node, rule := _made(name))}
+    return {name: rule for name in RULES if not meaning(rule := _made(name)).misfit(rule, op, node)}
 
 
 def _made(name: str) -> Behaviour:
