@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import onnx_graphsurgeon as gs
 
 from lrpc.behaviours.bound import Bound
+from lrpc.behaviours.emission import Emission
 from lrpc.behaviours.relevance import Relevance
 from lrpc.behaviours.support import Support
 from lrpc.emit.emitter import Emitter
@@ -39,5 +40,5 @@ class Meaning(ABC, Generic[B]):
         """Return where it sends relevance at a data input, given where relevance can arrive at the output."""
 
     @abstractmethod
-    def emit(self, emit: Emitter, rule: B, op: Op, node: gs.Node, arriving: Relevance) -> list[Relevance]:
+    def emit(self, emit: Emitter, rule: B, op: Op, node: gs.Node, arriving: Relevance) -> Emission:
         """Emit what it hands to each data input."""

@@ -12,6 +12,7 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 from lrpc.behaviours.bound import Bound
+from lrpc.behaviours.emission import Emission
 from lrpc.behaviours.linear.meaning import Linear
 from lrpc.behaviours.meaning import B, Meaning
 from lrpc.behaviours.relevance import Relevance, plain
@@ -49,8 +50,8 @@ class _Plain(Meaning[B]):
     def support(self, rule: B, op: Op, node: gs.Node, index: int, arriving: Support) -> Support:
         return Support.ANYWHERE
 
-    def emit(self, emit: Emitter, rule: B, op: Op, node: gs.Node, arriving: Relevance) -> list[Relevance]:
-        return plain(self.hand_down(emit, rule, op, node, arriving.value(emit, "product")))
+    def emit(self, emit: Emitter, rule: B, op: Op, node: gs.Node, arriving: Relevance) -> Emission:
+        return Emission(plain(self.hand_down(emit, rule, op, node, arriving.value(emit, "product"))))
 
     def hand_down(self, emit: Emitter, rule: B, op: Op, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         """Emit the same from the relevance as one tensor; by default the gradient."""
@@ -64,8 +65,8 @@ class _Pass(_Plain[Pass]):
     def support(self, rule: Pass, op: Op, node: gs.Node, index: int, arriving: Support) -> Support:
         return arriving if isinstance(op, Selection) else _behind_zero(op, node, arriving)
 
-    def emit(self, emit: Emitter, rule: Pass, op: Op, node: gs.Node, arriving: Relevance) -> list[Relevance]:
-        return [arriving]
+    def emit(self, emit: Emitter, rule: Pass, op: Op, node: gs.Node, arriving: Relevance) -> Emission:
+        return Emission([arriving])
 
 
 class _Gradient(_Plain[Gradient]):
@@ -80,8 +81,8 @@ class _Gradient(_Plain[Gradient]):
             return arriving
         return Support.POSITIVE if op.clamps(node) else _behind_zero(op, node, arriving)  # 0 is where it is flat
 
-    def emit(self, emit: Emitter, rule: Gradient, op: Op, node: gs.Node, arriving: Relevance) -> list[Relevance]:
-        return [arriving] if isinstance(op, Identity) else super().emit(emit, rule, op, node, arriving)
+    def emit(self, emit: Emitter, rule: Gradient, op: Op, node: gs.Node, arriving: Relevance) -> Emission:
+        return Emission([arriving]) if isinstance(op, Identity) else super().emit(emit, rule, op, node, arriving)
 
 
 class _WinnerTakeAll(_Plain[WinnerTakeAll]):

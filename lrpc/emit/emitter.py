@@ -44,8 +44,6 @@ class Emitter:
         self.nodes: list[gs.Node] = forward.nodes if forward is not None else []
         self.taps: dict[str, gs.Variable] = {}
         self.provenance: dict[str, tuple[str, str]] = {}
-        self.divisions: list[tuple[gs.Tensor, gs.Tensor]] = []
-        """Every stabilized denominator so far, with the quotient that is handed down, for a trace to look at."""
         self.tunables: dict[str, gs.Constant] = {}
         """Parameters that the graph takes as inputs, by name; their values are the defaults."""
         self.target = target

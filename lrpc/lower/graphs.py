@@ -99,7 +99,7 @@ def _where(layer: str, passage: Passage) -> Where:
         layer,
         arriving=passage.arriving.names,
         handed=tuple(relevance.names for relevance in passage.handed),
-        divisions=tuple((stabilized.name, s.name) for stabilized, s in passage.divisions),
+        divisions=tuple((d.stabilized.name, d.quotient.name) for d in passage.divisions),
     )
 
 

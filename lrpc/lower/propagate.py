@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import onnx_graphsurgeon as gs
 
 from lrpc.behaviours import meaning
+from lrpc.behaviours.emission import Division
 from lrpc.behaviours.relevance import Relevance
 from lrpc.emit.emitter import Emitter
 from lrpc.ops import OPS
@@ -19,12 +20,12 @@ class Passage:
     """What the relevance pass emitted for one layer.
 
     arriving: the relevance at its output.  handed: what it gives to each of its inputs that lead to the model's first.
-    divisions: each share's stabilized denominator, and the quotient behind its gate.
+    divisions: one for each share of a linear rule.
     """
 
     arriving: Relevance
     handed: list[Relevance]
-    divisions: list[tuple[gs.Tensor, gs.Tensor]]
+    divisions: tuple[Division, ...]
 
 
 def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, dict[str, Passage]]:
@@ -39,13 +40,13 @@ def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, di
     for node, row in zip(reversed(plan.graph.nodes), reversed(plan.rows), strict=True):
         if node.outputs[0].name not in known:
             continue
-        op, before = OPS[node.op], len(emit.divisions)
+        op = OPS[node.op]
         with emit.layer(row.layer, row.rule.call):
             relevance = _collect(emit, collected.pop(node.outputs[0].name))
-            parts = meaning(row.rule).emit(emit, row.rule, op, node, relevance)
-        pairs = zip(op.data(node), parts, strict=True)
+            emission = meaning(row.rule).emit(emit, row.rule, op, node, relevance)
+        pairs = zip(op.data(node), emission.handed, strict=True)
         handed = [(t.name, value) for t, value in pairs if t.name in known or constant(t) is not None]
-        passages[row.layer] = Passage(relevance, [value for _, value in handed], emit.divisions[before:])
+        passages[row.layer] = Passage(relevance, [value for _, value in handed], emission.divisions)
         for name, value in handed:
             collected.setdefault(name, []).append(value)
     entry = plan.graph.inputs[0]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import onnx_graphsurgeon as gs
 
 from lrpc.behaviours.bound import Bound
+from lrpc.behaviours.emission import Emission
 from lrpc.behaviours.linear.bound import rule_bound
-from lrpc.behaviours.linear.definition import lower_rule
-from lrpc.behaviours.linear.simplified import lower_simplified
+from lrpc.behaviours.linear.lower import lower_rule
 from lrpc.behaviours.meaning import Meaning
-from lrpc.behaviours.relevance import Relevance, plain
+from lrpc.behaviours.relevance import Relevance
 from lrpc.behaviours.support import Support
 from lrpc.emit.emitter import Emitter
 from lrpc.ops import LinearOp, Op
@@ -37,11 +37,9 @@ class Linear(Meaning[Rule]):
         by_input = all(term.x in (KEEP, POS, NEG, ABS) for term in _terms(rule))
         return Support.NONZERO if by_input and not rule.share_bias else Support.ANYWHERE
 
-    def emit(self, emit: Emitter, rule: Rule, op: Op, node: gs.Node, arriving: Relevance) -> list[Relevance]:
+    def emit(self, emit: Emitter, rule: Rule, op: Op, node: gs.Node, arriving: Relevance) -> Emission:
         assert isinstance(op, LinearOp)
-        if emit.target is not None:
-            return lower_simplified(emit, op, node, rule, arriving)
-        return plain(lower_rule(emit, op, node, rule, arriving.cotangent))
+        return lower_rule(emit, op, node, rule, arriving)
 
 
 def _terms(rule: Rule) -> list[Term]:

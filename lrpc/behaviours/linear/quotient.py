@@ -1,4 +1,4 @@
-"""Emit what a simplified share divides: gate * R / st(d), with each term's own sign."""
+"""Emit what a share divides: gate * R / st(d), with each term's own sign."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.emission import Division
 from lrpc.behaviours.linear.denominator import denominator, step
 from lrpc.behaviours.linear.stabilize import divide, margin
 from lrpc.behaviours.linear.terms import Terms
@@ -24,33 +25,32 @@ class Quotient:
     stabilizer: Stabilizer
     arriving: Relevance
 
-    def cotangents(self) -> list[gs.Tensor]:
+    def cotangents(self) -> tuple[list[gs.Tensor], Division]:
         """Emit gate * R / st(d) with each term's own sign, where that differs from unit to unit."""
         terms, emit = self.terms.share.terms, self.terms.emit
         if (base := self._cancels()) is not None:
-            s = self._ratio(base)
-            return [s] * len(terms)
+            division = self._ratio(base)
+            return [division.quotient] * len(terms), division
         stabilized = denominator(self.terms, self.stabilizer)
         own = self.terms.z
         if terms[0].follows and self.terms.is_z(terms[0]) and self.terms.share.gate == Gate() and self._is_factor(own):
-            r = self._divided(self.arriving.cotangent, stabilized)
+            r = self._divide(self.arriving.cotangent, stabilized)
             size, value = emit.op("Abs", [own], "size"), emit.op("Mul", [own, r], "s/product")
-            return [emit.op("Mul", [size, r], "s/followed") if term.follows else value for term in terms]
-        s = self._gated(self._divided(self.arriving.value(emit, "product"), stabilized))
-        return [self._followed(index, s) if term.follows else s for index, term in enumerate(terms)]
+            followed = [emit.op("Mul", [size, r], "s/followed") if term.follows else value for term in terms]
+            return followed, Division(stabilized, r)
+        s = self._gate(self._divide(self.arriving.value(emit, "product"), stabilized))
+        signed = [self._follow(index, s) if term.follows else s for index, term in enumerate(terms)]
+        return signed, Division(stabilized, s)
 
-    def _divided(self, value: gs.Tensor, stabilized: gs.Tensor) -> gs.Tensor:
-        emit = self.terms.emit
-        can_vanish = self.stabilizer.can_vanish or emit.group is not None  # a tunable epsilon may be 0
-        s = divide(emit, value, stabilized, can_vanish)
-        emit.divisions.append((stabilized, s))
-        return s
+    def _divide(self, value: gs.Tensor, stabilized: gs.Tensor) -> gs.Tensor:
+        can_vanish = self.stabilizer.can_vanish or self.terms.emit.group is not None  # a tunable epsilon may be 0
+        return divide(self.terms.emit, value, stabilized, can_vanish)
 
     def _cancels(self) -> gs.Tensor | None:
         """Return the factor of the arriving relevance, if it is the denominator too: |z|, or max(z, 0)."""
         share, stabilizer = self.terms.share, self.stabilizer
         sole = len(share.terms) == 1 and self.terms.is_z(share.terms[0]) and share.gate == Gate()
-        if not sole or not stabilizer.signed or stabilizer.scale != "none" or stabilizer.clip:
+        if self.terms.literal or not sole or not stabilizer.signed or stabilizer.scale != "none" or stabilizer.clip:
             return None
         z, emit = self.terms.z, self.terms.emit
         if share.side is Side.EITHER and self._is_factor(z):
@@ -63,36 +63,29 @@ class Quotient:
     def _is_factor(self, tensor: gs.Tensor) -> bool:
         return self.arriving.factor is not None and self.arriving.factor.name == tensor.name
 
-    def _ratio(self, base: gs.Tensor) -> gs.Tensor:
+    def _ratio(self, base: gs.Tensor) -> Division:
         """Emit C * v / (v + m) for the arriving C * v."""
         emit = self.terms.emit
         with emit.scope("stabilize"):
             stabilized = emit.op("Add", [base, margin(emit, base, self.stabilizer, self.terms.layout)], "stabilized")
-        kept = divide(emit, base, stabilized, self.stabilizer.can_vanish or emit.group is not None)
-        s = emit.op("Mul", [self.arriving.cotangent, kept], "s/kept")
-        emit.divisions.append((stabilized, s))
-        return s
+        kept = self._divide(base, stabilized)
+        return Division(stabilized, emit.op("Mul", [self.arriving.cotangent, kept], "s/kept"))
 
-    def _gated(self, s: gs.Tensor) -> gs.Tensor:
+    def _gate(self, s: gs.Tensor) -> gs.Tensor:
         gate, emit = self.terms.share.gate, self.terms.emit
         if gate.test is Test.ALWAYS:
             return s
         with emit.scope("gate"):
-            z, zero = self._pre_activation(gate), emit.constant(0.0, "zero")
+            z, zero = self.terms.pre_activation(gate.bias), emit.constant(0.0, "zero")
             if gate.test is Test.NONZERO:
                 mask = emit.op("Greater", [emit.op("Abs", [z], "size"), zero], "mask")
             else:
                 mask = emit.op(_COMPARISON[gate.test], [z, zero], "mask")
+            if self.terms.literal:
+                return emit.op("Where", [mask, s, zero], "s")
             return emit.op("Mul", [s, emit.op("Cast", [mask], "open", to=1)], "s")
 
-    def _pre_activation(self, gate: Gate) -> gs.Tensor:
-        terms = self.terms
-        if gate.bias or terms.bias is None:
-            return terms.z
-        xs = [terms.emit.read(tensor) for tensor in terms.op.data(terms.node)]
-        return terms.op.forward(terms.emit, terms.node, xs, terms.weight, None)
-
-    def _followed(self, index: int, s: gs.Tensor) -> gs.Tensor:
+    def _follow(self, index: int, s: gs.Tensor) -> gs.Tensor:
         """Emit s with the sign of a term's output, + at 0."""
         emit = self.terms.emit
         with emit.scope(f"sign{index}"):
