@@ -182,6 +182,11 @@ def like(emit: Emitter, value: gs.Tensor, tensor: gs.Tensor, name: str) -> gs.Va
     return reshaped
 
 
+def expand_like(emit: Emitter, value: gs.Tensor, tensor: gs.Tensor, name: str) -> gs.Variable:
+    """Emit `value`, whose axes are 1 or a forward tensor's, in that tensor's shape."""
+    return emit.op("Expand", [value, emit.op("Shape", [emit.read(tensor)], f"{name}/shape")], name)
+
+
 def zeros_like(emit: Emitter, tensor: gs.Tensor, name: str) -> gs.Variable:
     """Emit zeros in the shape of a tensor of this graph. ONNX takes no value for 0.0, not every runtime does."""
     zero = gs.Constant("value", np.zeros(1, np.float32))

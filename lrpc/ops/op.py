@@ -1,7 +1,7 @@
 """What lrpc knows of an operator: its kind, and how relevance, or a gradient, runs back through it.
 
-An op knows no rule. A linear op gives its map f and the transpose of its Jacobian, for any input and
-any parameters; every op gives its vector-Jacobian product. `lrpc.behaviours` puts rules and ops together.
+An op knows no rule, and no level of optimisation. A linear op gives its map f and the transpose of its Jacobian, for
+any input and any parameters; every op gives its vector-Jacobian product. `lrpc.behaviours` puts rules and ops together.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class LinearOp(Op):
         raise TypeError(f"{self.name} has no linear map")
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
-        """Emit J_w^T s, one result per data input, each shaped as that input."""
+        """Emit J_w^T s, one result per data input, its axes of that input's size or of 1: a product broadcasts them."""
         raise TypeError(f"{self.name} has no transpose")
 
     def outputs(self, node: gs.Node) -> int | None:
