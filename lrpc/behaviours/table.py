@@ -17,7 +17,7 @@ from lrpc.behaviours.linear.meaning import Linear
 from lrpc.behaviours.meaning import B, Meaning
 from lrpc.behaviours.relevance import Relevance, plain
 from lrpc.behaviours.support import NOWHERE, Support
-from lrpc.emit.emitter import Emitter
+from lrpc.emit.emitter import Emitter, zeros_like
 from lrpc.ops import Op, Selection
 from lrpc.ops.product import Product
 from lrpc.ops.structure import Identity, Sum
@@ -113,8 +113,10 @@ class _BodyOnly(_Plain[BodyOnly]):
         return NOWHERE if index != body_branch(node) else Support.ANYWHERE
 
     def hand_down(self, emit: Emitter, rule: BodyOnly, op: Op, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
-        assert isinstance(op, Sum)
-        return op.to_body(emit, node, relevance)
+        nothing = zeros_like(emit, relevance, "nothing")
+        nothing.dtype, nothing.shape = node.outputs[0].dtype, node.outputs[0].shape
+        body = body_branch(node)
+        return [relevance if index == body else nothing for index in range(len(node.inputs))]
 
 
 class _OfProduct(_Plain[B]):
@@ -128,7 +130,7 @@ class _OfProduct(_Plain[B]):
 class _Uniform(_OfProduct[Uniform]):
     def hand_down(self, emit: Emitter, rule: Uniform, op: Op, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         assert isinstance(op, Product)
-        return op.shared_out(emit, node, relevance)
+        return op.share_out(emit, node, relevance)
 
 
 class _SignalTakesAll(_OfProduct[SignalTakesAll]):

@@ -7,7 +7,7 @@ from typing import assert_never
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emit.emitter import Emitter
+from lrpc.emit.emitter import Emitter, zeros_like
 from lrpc.rules.algebra import Abs, Boost, Fill, Keep, Mod, Neg, Pos, Scaled, Square, Zero
 from lrpc.rules.stabilizer import shortest
 
@@ -49,7 +49,7 @@ def _modify(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor:
             scaled = _modify(emit, value, part, f"{name}/part")
             return emit.op("Mul", [scaled, emit.constant(factor, f"{name}/factor")], name)
         case Zero():
-            return emit.op("Mul", [value, emit.constant(0.0, f"{name}/zero")], name)
+            return zeros_like(emit, value, name)
         case _:
             assert_never(mod)
 

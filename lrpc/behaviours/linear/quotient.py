@@ -38,13 +38,34 @@ class Quotient:
             size, value = emit.op("Abs", [own], "size"), emit.op("Mul", [own, r], "s/product")
             followed = [emit.op("Mul", [size, r], "s/followed") if term.follows else value for term in terms]
             return followed, Division(stabilized, r)
-        s = self._gate(self._divide(self.arriving.value(emit, "product"), stabilized))
+        s = self._divide_and_gate(self.arriving.value(emit, "product"), stabilized)
         signed = [self._follow(index, s) if term.follows else s for index, term in enumerate(terms)]
         return signed, Division(stabilized, s)
 
     def _divide(self, value: gs.Tensor, stabilized: gs.Tensor) -> gs.Tensor:
         can_vanish = self.stabilizer.can_vanish or self.terms.emit.group is not None  # a tunable epsilon may be 0
         return divide(self.terms.emit, value, stabilized, can_vanish)
+
+    def _divide_and_gate(self, relevance: gs.Tensor, stabilized: gs.Tensor) -> gs.Tensor:
+        """Emit gate * R / st(d). A product with the gate comes first: behind it the quotient may not be finite."""
+        emit, gate = self.terms.emit, self.terms.share.gate
+        if gate.test is Test.ALWAYS:
+            return self._divide(relevance, stabilized)
+        if not self.terms.literal:
+            with emit.scope("gate"):
+                is_open = emit.op("Cast", [self._mask(gate)], "open", to=1)
+                relevance = emit.op("Mul", [relevance, is_open], "relevance")
+            return self._divide(relevance, stabilized)
+        s = self._divide(relevance, stabilized)
+        with emit.scope("gate"):
+            return emit.op("Where", [self._mask(gate), s, emit.constant(0.0, "closed")], "s")
+
+    def _mask(self, gate: Gate) -> gs.Tensor:
+        emit, z = self.terms.emit, self.terms.pre_activation(gate.bias)
+        zero = emit.constant(0.0, "zero")
+        if gate.test is Test.NONZERO:
+            return emit.op("Greater", [emit.op("Abs", [z], "size"), zero], "mask")
+        return emit.op(_COMPARISON[gate.test], [z, zero], "mask")
 
     def _cancels(self) -> gs.Tensor | None:
         """Return the factor of the arriving relevance, if it is the denominator too: |z|, or max(z, 0)."""
@@ -70,20 +91,6 @@ class Quotient:
             stabilized = emit.op("Add", [base, margin(emit, base, self.stabilizer, self.terms.layout)], "stabilized")
         kept = self._divide(base, stabilized)
         return Division(stabilized, emit.op("Mul", [self.arriving.cotangent, kept], "s/kept"))
-
-    def _gate(self, s: gs.Tensor) -> gs.Tensor:
-        gate, emit = self.terms.share.gate, self.terms.emit
-        if gate.test is Test.ALWAYS:
-            return s
-        with emit.scope("gate"):
-            z, zero = self.terms.pre_activation(gate.bias), emit.constant(0.0, "zero")
-            if gate.test is Test.NONZERO:
-                mask = emit.op("Greater", [emit.op("Abs", [z], "size"), zero], "mask")
-            else:
-                mask = emit.op(_COMPARISON[gate.test], [z, zero], "mask")
-            if self.terms.literal:
-                return emit.op("Where", [mask, s, zero], "s")
-            return emit.op("Mul", [s, emit.op("Cast", [mask], "open", to=1)], "s")
 
     def _follow(self, index: int, s: gs.Tensor) -> gs.Tensor:
         """Emit s with the sign of a term's output, + at 0."""
