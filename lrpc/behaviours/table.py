@@ -20,7 +20,7 @@ from lrpc.behaviours.support import NOWHERE, Support
 from lrpc.emit.emitter import Emitter, zeros_like
 from lrpc.ops import Op, Selection
 from lrpc.ops.product import Product
-from lrpc.ops.structure import Identity, Sum
+from lrpc.ops.structure import Sum
 from lrpc.rules.behaviours import (
     Behaviour,
     BodyOnly,
@@ -82,7 +82,7 @@ class _Gradient(_Plain[Gradient]):
         return Support.POSITIVE if op.clamps(node) else _behind_zero(op, node, arriving)  # 0 is where it is flat
 
     def emit(self, emit: Emitter, rule: Gradient, op: Op, node: gs.Node, arriving: Relevance) -> Emission:
-        return Emission([arriving]) if isinstance(op, Identity) else super().emit(emit, rule, op, node, arriving)
+        return Emission([arriving]) if op.copies else super().emit(emit, rule, op, node, arriving)
 
 
 class _WinnerTakeAll(_Plain[WinnerTakeAll]):

@@ -19,7 +19,6 @@ from lrpc.emit.targets import Target
 from lrpc.rules.call import Call
 from passes.graph import Graph, constant, producer, static_shape
 
-_SAME = ("Identity", "Dropout")
 _Key = tuple[str, tuple[str, ...], str]
 
 
@@ -33,12 +32,14 @@ class Emitter:
         groups: Mapping[Call, str] | None = None,
         target: Target | None = None,
         known: Graph | None = None,
+        copies: Collection[str] = (),
     ) -> None:
         """forward: the graph to write behind (it is extended in place); None for a graph of its own.
 
         reserved: names of the forward graph, which no emitted tensor may take.
         target: what to optimise for; None emits the definitions.
         known: the forward graph whose values need not be computed again, where there is a target.
+        copies: ops of the forward graph that hand their input on as it is: where there is a target, that is read.
         groups: by a rule's call, the name of its tunable inputs; None emits its parameters as constants.
         """
         self.nodes: list[gs.Node] = forward.nodes if forward is not None else []
@@ -48,6 +49,7 @@ class Emitter:
         """Parameters that the graph takes as inputs, by name; their values are the defaults."""
         self.target = target
         self._groups = groups
+        self._copies = frozenset(copies)
         self._common: dict[_Key, gs.Variable] = {}
         self._forward = {
             _key(node.op, node.inputs, node.attrs): node.outputs[0]
@@ -126,7 +128,7 @@ class Emitter:
     def read(self, tensor: gs.Tensor) -> gs.Tensor:
         """Return a tensor or weight of the forward graph, as it is called here."""
         if self.target is not None:
-            tensor = _source(tensor)
+            tensor = self._source_of(tensor)
         if self._here is not None:
             return self._here[tensor.name]
         if tensor.name not in self._made:
@@ -140,6 +142,12 @@ class Emitter:
             self._made[name] = make(name)
             self._scope = before
         return self._made[name]
+
+    def _source_of(self, tensor: gs.Tensor) -> gs.Tensor:
+        """Follow a tensor up through nodes that only copy."""
+        while (node := producer(tensor)) is not None and node.op in self._copies:
+            tensor = node.inputs[0]
+        return tensor
 
     def _import(self, tensor: gs.Tensor) -> gs.Tensor:
         array = constant(tensor)
@@ -159,13 +167,6 @@ class Emitter:
 
 def _key(op: str, inputs: Sequence[gs.Tensor], attributes: Mapping[str, object]) -> _Key:
     return op, tuple(tensor.name for tensor in inputs), repr(sorted(attributes.items()))
-
-
-def _source(tensor: gs.Tensor) -> gs.Tensor:
-    """Follow a tensor up through nodes that only copy."""
-    while (node := producer(tensor)) is not None and node.op in _SAME:
-        tensor = node.inputs[0]
-    return tensor
 
 
 def like(emit: Emitter, value: gs.Tensor, tensor: gs.Tensor, name: str) -> gs.Variable:

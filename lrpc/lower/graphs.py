@@ -16,6 +16,7 @@ from lrpc.lower.health import emit_health
 from lrpc.lower.propagate import Passage, propagate
 from lrpc.lower.seed import emit_seed
 from lrpc.lower.tunable import group_names
+from lrpc.ops import COPIES
 from lrpc.plan.plan import Plan
 from lrpc.plan.simplify import simplify
 from passes.graph import Graph, tidy
@@ -41,7 +42,7 @@ def relevance_graph(
     """
     plan = plan if target is None else simplify(plan, tunable=tunable)
     groups = group_names(plan) if tunable else None
-    emit = Emitter(reserved=plan.graph.tensor_names(), groups=groups, target=target, known=plan.graph)
+    emit = Emitter(reserved=plan.graph.tensor_names(), groups=groups, target=target, known=plan.graph, copies=COPIES)
     output = plan.graph.outputs[0]
     seed = gs.Variable(SEED, np.float32, output.shape)
     relevance, passages = propagate(emit, plan, seed)
@@ -77,7 +78,7 @@ def explain_graph(
     graph = plan.graph.copy()
     output = graph.outputs[0]
     groups = group_names(plan) if tunable else None
-    emit = Emitter(graph.body, plan.graph.tensor_names(), groups, target, known=plan.graph)
+    emit = Emitter(graph.body, plan.graph.tensor_names(), groups, target, plan.graph, COPIES)
     if seed_input:
         seed: gs.Tensor = gs.Variable(SEED, np.float32, output.shape)
         graph.body.inputs = [*graph.inputs, seed]

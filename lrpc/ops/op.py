@@ -26,11 +26,18 @@ DYNAMIC_SIZE = "the size of its input is dynamic; fix the model's input size (th
 
 @dataclass(frozen=True)
 class Op:
-    """An operator. `name` is the ONNX op type; `elementwise` ops keep their input's shape."""
+    """An operator. `name` is the ONNX op type; `elementwise` ops keep their input's shape.
+
+    copies: it hands its input on as it is.  spatial: it runs over windows or positions, in 1, 2 or 3 dimensions.
+    zennit: zennit has a rule for the layer, and so takes part in its tests.
+    """
 
     name: str
     kind: Kind
     elementwise: bool = False
+    copies: bool = False
+    spatial: bool = False
+    zennit: bool = False
 
     def kind_of(self, node: gs.Node) -> Kind:
         """Return what sort of layer a node is, where its place in the graph decides."""
