@@ -14,9 +14,10 @@ from onnx import helper
 
 import lrpc
 from lrpc import composites, rules
+from lrpc.behaviours.bound import Bound
 from lrpc.composites.composite import Composite, Entry
 from lrpc.inspect.validate.traced import run_forward
-from lrpc.plan.certificate import Bound, Certificate, certify
+from lrpc.plan.certificate import Certificate, certify
 from lrpc.plan.facts import signs
 from lrpc.reference import run_oracle
 from lrpc.reference.oracle import Layer, explain_layer

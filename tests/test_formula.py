@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lrpc import rules
+from lrpc.behaviours.support import Support
 from lrpc.plan.facts import Facts
 from lrpc.plan.simplify import simplified
-from lrpc.plan.support import Support
 from lrpc.rules.formula import formula, maps
 from lrpc.rules.sign import ANY, NON_NEGATIVE, ZEROS
 from lrpc.rules.stabilizer import Stabilizer

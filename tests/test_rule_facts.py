@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from lrpc import rules
-from lrpc.plan.rule_signs import box_of, gamma_of, gates_its_own_z, leanings, modified, numerators, one_side
+from lrpc.behaviours.linear.rule_signs import (
+    box_of,
+    gamma_of,
+    gates_its_own_z,
+    leanings,
+    modified,
+    numerators,
+    one_side,
+)
 from lrpc.reference.oracle import modified as definition
 from lrpc.reference.oracle import stabilized
 from lrpc.rules.algebra import ABS, KEEP, NEG, ONE, POS, SQUARE, ZERO, Boost, Fill, Rule, Scaled, Share, Side, Term

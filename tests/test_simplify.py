@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from lrpc import rules
+from lrpc.behaviours.support import Support
 from lrpc.plan.facts import Facts
 from lrpc.plan.simplify import drop_idle_gates, drop_idle_modifiers, know_the_side, merge_gamma, simplified
-from lrpc.plan.support import Support
 from lrpc.rules.algebra import ABS, KEEP, NEG, POS, ZERO, Boost, Gate, Scaled, Share, Side, Term
 from lrpc.rules.algebra import Test as GateTest
 from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import onnx
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.linear.rule_signs import box_of
 from lrpc.bundle.manifest import FORMAT, Box, Input, Manifest, Model, PlanRow, Tensor, Thresholds, Where
 from lrpc.bundle.names import SEED, TARGET
 from lrpc.emit.targets import Target
 from lrpc.lower.tunable import tunables
 from lrpc.plan.inputs import input_spec, others_in
 from lrpc.plan.plan import Plan
-from lrpc.plan.rule_signs import box_of
 from lrpc.version import VERSION
 from passes.graph import static_shape
 

@@ -11,7 +11,8 @@ import click
 
 from lrpc.composites.builtin import COMPOSITES
 from lrpc.composites.composite import Composite
-from lrpc.rules.constructors import RULES, Behaviour
+from lrpc.rules.behaviours import Behaviour
+from lrpc.rules.constructors import RULES
 from lrpc.rules.text import parse_rule, signature
 from passes.file_errors import is_file
 

@@ -17,7 +17,8 @@ from typing import ParamSpec
 
 from lrpc import rules
 from lrpc.composites.composite import LAST, Composite, Entry
-from lrpc.rules.constructors import Behaviour, Bound, Epsilon, ZeroParams
+from lrpc.rules.behaviours import Behaviour
+from lrpc.rules.constructors import Bound, Epsilon, ZeroParams
 from lrpc.rules.kinds import LINEAR, Kind
 
 __all__ = [

@@ -17,6 +17,7 @@ from lrpc.lower.health import emit_health
 from lrpc.lower.propagate import Passage, propagate
 from lrpc.lower.seed import emit_seed
 from lrpc.lower.tunable import group_names
+from lrpc.ops import COPIES
 from lrpc.plan.plan import Plan
 from passes.graph import Graph, tidy
 from passes.upgrade import OPSET
@@ -39,7 +40,7 @@ def relevance_graph(
     target: emit the forms that suit this runtime; None emits the definitions.
     """
     groups = group_names(plan) if tunable else None
-    emit = Emitter(reserved=plan.graph.tensor_names(), groups=groups, target=target, known=plan.graph)
+    emit = Emitter(reserved=plan.graph.tensor_names(), groups=groups, target=target, known=plan.graph, copies=COPIES)
     output = plan.graph.outputs[0]
     seed = gs.Variable(SEED, np.float32, output.shape)
     relevance, passages = propagate(emit, plan, seed)
@@ -74,7 +75,7 @@ def explain_graph(
     graph = plan.graph.copy()
     output = graph.outputs[0]
     groups = group_names(plan) if tunable else None
-    emit = Emitter(graph.body, plan.graph.tensor_names(), groups, target, known=plan.graph)
+    emit = Emitter(graph.body, plan.graph.tensor_names(), groups, target, plan.graph, COPIES)
     if seed_input:
         seed: gs.Tensor = gs.Variable(SEED, np.float32, output.shape)
         graph.body.inputs = [*graph.inputs, seed]
@@ -96,7 +97,7 @@ def _where(layer: str, passage: Passage) -> Where:
         layer,
         arriving=passage.arriving.names,
         handed=tuple(relevance.names for relevance in passage.handed),
-        divisions=tuple((stabilized.name, s.name) for stabilized, s in passage.divisions),
+        divisions=tuple((d.stabilized.name, d.quotient.name) for d in passage.divisions),
     )
 
 

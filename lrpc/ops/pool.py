@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emit.emitter import Emitter
+from lrpc.emit.emitter import Emitter, expand_like
 from lrpc.emit.targets import DENSE_AVERAGE, EVEN_AVERAGE
 from lrpc.ops.convolution import transposed
 from lrpc.ops.op import LinearOp, dynamic_size, window_problem
@@ -158,14 +158,8 @@ class GlobalAveragePool(LinearOp):
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
         size = math.prod(int(d) for d in node.inputs[0].shape[2:])
-        share = emit.op("Div", [s, emit.constant(float(size), "transpose/count")], "transpose/share")
-        return [share if emit.target is not None else _expanded(emit, node, share)]  # a product with x broadcasts it
+        return [emit.op("Div", [s, emit.constant(float(size), "transpose/count")], "transpose/share")]
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         (share,) = self.transpose(emit, node, relevance, None)
-        return [share if emit.target is None else _expanded(emit, node, share)]
-
-
-def _expanded(emit: Emitter, node: gs.Node, share: gs.Tensor) -> gs.Tensor:
-    shape = emit.op("Shape", [emit.read(node.inputs[0])], "transpose/shape")
-    return emit.op("Expand", [share, shape], "transpose")
+        return [expand_like(emit, share, node.inputs[0], "transpose")]

@@ -43,18 +43,18 @@ class Product(Op):
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         values = [emit.read(tensor) for tensor in node.inputs]
         slopes = [emit.op("Mul", [relevance, values[1 - i]], f"slope:{i}") for i in (0, 1)]
-        return [_gathered(emit, node, slope, i) for i, slope in enumerate(slopes)]
+        return [_gather(emit, node, slope, i) for i, slope in enumerate(slopes)]
 
-    def shared_out(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
+    def share_out(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         """Emit half of the relevance for each operand."""
         half = emit.op("Mul", [relevance, emit.constant(0.5, "half/number")], "half")
-        return [_gathered(emit, node, half, index) for index in (0, 1)]
+        return [_gather(emit, node, half, index) for index in (0, 1)]
 
     def to_signal(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor, signal: int) -> list[gs.Tensor]:
         """Emit all relevance for one operand, and zeros for the other."""
         gate = emit.read(node.inputs[1 - signal])
         nothing = zeros_like(emit, gate, "nothing")
-        whole = _gathered(emit, node, relevance, signal)
+        whole = _gather(emit, node, relevance, signal)
         return [whole if index == signal else nothing for index in (0, 1)]
 
 
@@ -63,7 +63,7 @@ def _aligned(node: gs.Node, tensor: gs.Tensor) -> list[int | str]:
     return [1] * (len(node.outputs[0].shape) - len(tensor.shape)) + list(tensor.shape)
 
 
-def _gathered(emit: Emitter, node: gs.Node, relevance: gs.Tensor, index: int) -> gs.Tensor:
+def _gather(emit: Emitter, node: gs.Node, relevance: gs.Tensor, index: int) -> gs.Tensor:
     """Emit the sum over all axes along which an operand was copied, shaped as the operand."""
     tensor, whole = node.inputs[index], list(node.outputs[0].shape)
     sizes = _aligned(node, tensor)

@@ -10,9 +10,8 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emit.emitter import Emitter, like
 from lrpc.ops.convolution import crop
-from lrpc.ops.op import LinearOp, Selection, union
+from lrpc.ops.op import LinearOp, Selection, sign_of, union
 from lrpc.rules.sign import ANY, Sign
-from passes.branches import body_branch
 from passes.graph import constant, static_shape
 
 
@@ -45,12 +44,6 @@ class Sum(LinearOp):
 
     def slope(self, node: gs.Node) -> float:
         return float(len(node.inputs))
-
-    def to_body(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
-        """Emit all relevance for the body of a residual block, and zeros for its shortcut."""
-        nothing = emit.op("Mul", [relevance, emit.constant(0.0, "nothing/zero")], "nothing")
-        body = body_branch(node)
-        return [relevance if index == body else nothing for index in range(len(node.inputs))]
 
 
 @dataclass(frozen=True)
@@ -120,12 +113,12 @@ class Slice(Selection):
         for start, _, axis, step in zip(*(tensor.values.tolist() for tensor in node.inputs[1:5]), strict=True):
             left = int(node.inputs[0].shape[axis]) - start
             if step > 1:
-                relevance = _spaced(emit, relevance, shape, axis, step, left)
+                relevance = _space(emit, relevance, shape, axis, step, left)
             before[axis], behind[axis] = start, left - shape[axis]
         return [emit.op("Pad", [relevance, emit.constant([*before, *behind], "padded/pads", np.int64)], "padded")]
 
 
-def _spaced(emit: Emitter, value: gs.Tensor, shape: list[int], axis: int, step: int, most: int) -> gs.Tensor:
+def _space(emit: Emitter, value: gs.Tensor, shape: list[int], axis: int, step: int, most: int) -> gs.Tensor:
     """Emit zeros between and behind the values along an axis, `most` of all at most; update its shape."""
     name = f"spaced{axis}"
     pads = [0] * 2 * (len(shape) + 1)
@@ -157,7 +150,7 @@ class Pad(Selection):
     def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
         given = len(node.inputs) > 2 and not node.inputs[2].is_empty()
         filling = constant(node.inputs[2]) if given else np.zeros(1)
-        return union(inputs) | (ANY if filling is None else Sign(bool((filling > 0).any()), bool((filling < 0).any())))
+        return union(inputs) | (ANY if filling is None else sign_of(filling))
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         rank = len(node.inputs[0].shape)

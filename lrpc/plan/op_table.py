@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours import meaning
 from lrpc.emit.targets import TARGETS
 from lrpc.ops import OPS, Op
-from lrpc.ops.reduction import Reduction
-from lrpc.plan.plan import misfit
-from lrpc.rules.constructors import RULES, Behaviour, Rule
-from lrpc.rules.kinds import Kind
+from lrpc.rules.behaviours import Behaviour, Rule
+from lrpc.rules.constructors import RULES
 
 COLUMNS = ("op", "kind", "rules", "dimensions", "targets", "tested by")
 
@@ -21,9 +20,6 @@ _BOUNDS: dict[str, dict[str, float]] = {"z_box": {"low": -1.0, "high": 1.0}}
 """What the rules that have no defaults are tried with."""
 _GROUPS = {"relu_": "the ReLU rules"}
 """Names that begin alike, told as one."""
-
-_WINDOWS = (Kind.CONVOLUTION, Kind.AVERAGE_POOL, Kind.MAX_POOL)
-_WITH_ZENNIT = (Kind.CONVOLUTION, Kind.DENSE, Kind.BATCH_NORM, Kind.SUM, Kind.AVERAGE_POOL, Kind.MAX_POOL)
 
 _HEAD = """# Operators
 
@@ -64,9 +60,9 @@ def op_rows() -> list[OpRow]:
             op.name,
             str(op.kind),
             tuple(_grouped(_takes(op))),
-            "1, 2, 3" if op.kind in _WINDOWS and not isinstance(op, Reduction) else "any",
+            "1, 2, 3" if op.spatial else "any",
             tuple(TARGETS),
-            ("oracle", "zennit") if op.kind in _WITH_ZENNIT and not isinstance(op, Reduction) else ("oracle",),
+            ("oracle", "zennit") if op.zennit else ("oracle",),
         )
         for op in OPS.values()
     ]
@@ -80,7 +76,7 @@ def markdown() -> str:
 
 def _takes(op: Op) -> dict[str, Behaviour]:
     node = _probe(op)
-    return {name: rule for name in RULES if not misfit(op, node, rule := _made(name))}
+    return {name: rule for name in RULES if not meaning(rule := _made(name)).misfit(rule, op, node)}
 
 
 def _made(name: str) -> Behaviour:

@@ -9,27 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from lrpc.behaviours.linear.rule_signs import gamma_of, gates_its_own_z, leanings, modified, one_side
+from lrpc.behaviours.support import Support
 from lrpc.plan.facts import Facts, facts
 from lrpc.plan.plan import Plan
-from lrpc.plan.rule_signs import gamma_of, gates_its_own_z, leanings, modified, one_side
-from lrpc.plan.support import Support
-from lrpc.rules.algebra import (
-    ABS,
-    KEEP,
-    ZERO,
-    Abs,
-    Boost,
-    Gate,
-    Mod,
-    Neg,
-    Pos,
-    Rule,
-    Scaled,
-    Share,
-    Side,
-    Term,
-    Test,
-)
+from lrpc.rules.algebra import ABS, KEEP, ZERO, Abs, Boost, Gate, Mod, Neg, Pos, Rule, Scaled, Share, Side, Term, Test
 from lrpc.rules.sign import ZEROS, Sign
 
 Step = Callable[[Rule, Facts], Rule]

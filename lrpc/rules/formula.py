@@ -15,7 +15,6 @@ from lrpc.rules.algebra import (
     ONE,
     ZERO,
     Abs,
-    Behaviour,
     Boost,
     Fill,
     Gate,
@@ -32,6 +31,7 @@ from lrpc.rules.algebra import (
     Test,
     Zero,
 )
+from lrpc.rules.behaviours import Behaviour
 from lrpc.rules.stabilizer import Stabilizer
 
 

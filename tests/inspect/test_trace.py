@@ -79,6 +79,19 @@ def test_the_smallest_denominator_is_that_of_a_quotient_that_counts():
     assert rows["block.relu"].denominator is None
 
 
+@pytest.mark.parametrize("layer", ["conv1", "block.conv1", "fc"])
+def test_a_denominator_behind_a_closed_gate_does_not_count(layer):
+    """Relative to the rms, Gamma keeps a share for each sign of z at -O1 too; only one of them hands anything down."""
+    rule = (layer, rules.gamma(0.5, "eps=0.1,scale=rms"))
+    defined, simplified = (
+        Tracer(lrpc.compile(small_resnet(), rules=[rule], optimize=level))(picture(), TARGETS).samples
+        for level in (0, 1)
+    )
+    for ours, theirs in zip(simplified, defined, strict=True):
+        found, expected = ({row.layer: row.denominator for row in rows}[layer] for rows in (ours, theirs))
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
 def test_hidden_relevance_is_what_arrives_there():
     compiled = lrpc.compile(small_resnet())
     trace = Tracer(compiled, layers=["block.add", "fc"])(picture(), TARGETS)

@@ -21,7 +21,7 @@ from lrpc.composites.composite import Composite, Entry
 from lrpc.inspect.diagnose.remedies import healthy_rules, remedies
 from lrpc.inspect.diagnose.trace import Trace, Tracer
 from lrpc.plan.plan import Plan, Row
-from lrpc.rules.algebra import Behaviour
+from lrpc.rules.behaviours import Behaviour
 from lrpc.runtime.explainer import Target
 
 HEALTHY = (0.2, 2.0)
@@ -185,7 +185,7 @@ def _put_back(ward: _Ward, milder: Plan, before: Trace, plan: Plan, trace: Trace
 
 
 def _differ(first: Row, second: Row) -> bool:
-    return str(first.rule) != str(second.rule)
+    return first.rule != second.rule
 
 
 def _ranked(relevance: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import assert_never
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emit.emitter import Emitter
+from lrpc.emit.emitter import Emitter, zeros_like
 from lrpc.rules.algebra import Abs, Boost, Fill, Keep, Mod, Neg, Pos, Scaled, Square, Zero
 from lrpc.rules.stabilizer import shortest
 
@@ -18,15 +18,15 @@ def modify_parameter(emit: Emitter, value: gs.Tensor | None, mod: Mod) -> gs.Ten
         return None
     if isinstance(mod, Keep):
         return value
-    return emit.shared(f"{value.name}/{_slug(mod, emit.group)}", lambda name: _modified(emit, value, mod, name))
+    return emit.shared(f"{value.name}/{_slug(mod, emit.group)}", lambda name: _modify(emit, value, mod, name))
 
 
 def modify_input(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor:
     """Emit mod(x) in x's shape."""
-    return value if isinstance(mod, Keep) else _modified(emit, value, mod, name)
+    return value if isinstance(mod, Keep) else _modify(emit, value, mod, name)
 
 
-def _modified(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor:
+def _modify(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor:
     match mod:
         case Keep():
             return value
@@ -39,17 +39,17 @@ def _modified(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor
         case Square():
             return emit.op("Mul", [value, value], name)
         case Boost(gamma, part):
-            clamped = _modified(emit, value, part, f"{name}/part")
+            clamped = _modify(emit, value, part, f"{name}/part")
             scaled = emit.op("Mul", [clamped, emit.parameter(gamma, "gamma", f"{name}/gamma")], f"{name}/scaled")
             return emit.op("Add", [value, scaled], name)
         case Fill(number):
             filling = emit.constant(per_channel(number, len(value.shape)), f"{name}/value")
             return emit.op("Expand", [filling, emit.op("Shape", [value], f"{name}/shape")], name)
         case Scaled(factor, part):
-            scaled = _modified(emit, value, part, f"{name}/part")
+            scaled = _modify(emit, value, part, f"{name}/part")
             return emit.op("Mul", [scaled, emit.constant(factor, f"{name}/factor")], name)
         case Zero():
-            return emit.op("Mul", [value, emit.constant(0.0, f"{name}/zero")], name)
+            return zeros_like(emit, value, name)
         case _:
             assert_never(mod)
 

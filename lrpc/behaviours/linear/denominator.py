@@ -1,4 +1,4 @@
-"""Emit the stabilized denominator of a simplified share, in as few passes over its tensors as its facts allow.
+"""Emit the stabilized denominator of a share: as it is defined, or in as few passes as its facts allow.
 
 Where a denominator is known to be positive, st(d) is max(d, 0) + m, and that is max(d + m, m): m goes into the bias
 of the convolution that computes d, and the maximum is a Clip, which runtimes fuse with it.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.linear.stabilize import Layout, margin, stabilize
+from lrpc.behaviours.linear.terms import Terms
 from lrpc.emit.emitter import Emitter
 from lrpc.emit.targets import STEP
-from lrpc.lower.stabilize import Layout, margin, stabilize
-from lrpc.lower.terms import Terms
 from lrpc.rules.algebra import Side
 from lrpc.rules.stabilizer import Stabilizer
 
@@ -22,9 +22,9 @@ _STEEP = 3e38
 def denominator(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
     """Emit st(d)."""
     side, emit = terms.share.side, terms.emit
-    plain = stabilizer.scale == "none" and emit.group is None
-    if side is Side.EITHER:
-        d = _total(terms, [terms.output(i) for i in range(len(terms.share.terms))])
+    plain = stabilizer.scale == "none" and emit.group is None and not terms.literal
+    if side is Side.EITHER or terms.literal:
+        d = terms.total(terms.outputs())
         by_arithmetic = plain and stabilizer.signed and not stabilizer.clip
         return (either_side if by_arithmetic else stabilize)(emit, d, stabilizer, terms.layout)
     carrier = _carrier(terms) if plain and not stabilizer.clip else None
@@ -63,14 +63,14 @@ def _carried(terms: Terms, stabilizer: Stabilizer, carrier: int) -> gs.Tensor:
     alone = all(term.follows for term in rest)  # sizes cannot push a guarded denominator past 0
     if alone:
         outputs[carrier] = _guarded(terms, outputs[carrier], size)
-    total = _total(terms, outputs)
+    total = terms.total(outputs)
     return total if alone else _guarded(terms, total, size)
 
 
 def _sided(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
     """Emit a denominator of a known side whose margin no bias can take."""
     emit, side = terms.emit, terms.share.side
-    d = _total(terms, [terms.output(i) for i in range(len(terms.share.terms))])
+    d = terms.total(terms.outputs())
     with emit.scope("stabilize"):
         size = _signed(terms, margin(emit, d, stabilizer, terms.layout))
         if stabilizer.clip:
@@ -94,14 +94,3 @@ def _at_most_zero(emit: Emitter, d: gs.Tensor) -> gs.Tensor:
 
 def _signed(terms: Terms, size: gs.Tensor) -> gs.Tensor:
     return size if terms.share.side is Side.POSITIVE else terms.emit.op("Neg", [size], "negative")
-
-
-def _total(terms: Terms, outputs: list[gs.Tensor]) -> gs.Tensor:
-    """Emit the signed sum of the terms' outputs; one that follows adds its size."""
-    emit, pairs = terms.emit, list(zip(terms.share.terms, outputs, strict=True))
-    sized = [(emit.op("Abs", [z], "size") if term.follows else z, term.sign) for term, z in pairs]
-    total, sign = sized[0]
-    assert sign > 0
-    for index, (value, sign) in enumerate(sized[1:], start=1):
-        total = emit.op("Add" if sign > 0 else "Sub", [total, value], "d" if index == len(sized) - 1 else f"d/{index}")
-    return total

@@ -10,7 +10,6 @@ from lrpc.rules.algebra import (
     POS,
     ZERO,
     Abs,
-    Behaviour,
     Boost,
     Fill,
     Keep,
@@ -26,6 +25,7 @@ from lrpc.rules.algebra import (
     Test,
     Zero,
 )
+from lrpc.rules.behaviours import Behaviour
 from lrpc.rules.sign import NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
 
 
