@@ -10,7 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, held, kind, static_shape, subgraph_nodes
+from passes.graph import Graph, held, kind, static_shape, subgraph_nodes, values_of
 from passes.numbers import short, short_list
 from passes.spell_attributes import stray_bias
 
@@ -57,8 +57,8 @@ def _node_problems(node: gs.Node) -> Iterator[Problem]:
         yield problem("in training mode: it drops values at random", _TRAINING_HINT)
     if reason := _out_of_range(node):
         yield problem(reason, _RANGE_HINT)
-    if node.op in ("Conv", "ConvTranspose") and stray_bias(node) and node.inputs[2].values.any():
-        yield problem(f"its bias has the shape {node.inputs[2].values.shape}, not one value per output", _RANGE_HINT)
+    if node.op in ("Conv", "ConvTranspose") and stray_bias(node) and values_of(node.inputs[2]).any():
+        yield problem(f"its bias has the shape {node.inputs[2].shape}, not one value per output", _RANGE_HINT)
     for tensor in node.inputs:
         yield from (problem(reason, hint) for reason, hint in _weight_problems(node, tensor))
 
