@@ -109,9 +109,9 @@ def _input_problems(graph: Graph) -> Iterator[Problem]:
             )
         # What relevance flows through is float32; an input beside it may be what an op makes such values of.
         if tensor is graph.inputs[0] and tensor.dtype is not None and tensor.dtype != np.float32:
-            known = isinstance(tensor.dtype, np.dtype)
-            dtype = tensor.dtype if known else onnx.TensorProto.DataType.Name(tensor.dtype).lower()
-            reason = f"the input is {dtype}, relevance needs a float32 input"
+            dtype = tensor.dtype
+            name = onnx.TensorProto.DataType.Name(dtype).lower() if isinstance(dtype, int) else str(dtype)
+            reason = f"the input is {name}, relevance needs a float32 input"
             yield Problem(tensor.name, "input", reason, "Export the model with a float32 input.")
 
 

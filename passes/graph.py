@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -200,6 +201,23 @@ def size_of(tensor: gs.Tensor, axis: int) -> int:
     if not isinstance(size, (int, np.integer)):
         raise ValueError(f"axis {axis} of {tensor.name} has no fixed size")
     return int(size)
+
+
+def sizes_of(tensor: gs.Tensor, first: int = 0) -> list[int]:
+    """Return the sizes of the axes from `first` on. Raises ValueError where one is dynamic, or the rank not known."""
+    return [size_of(tensor, axis) for axis in range(first, rank_of(tensor))]
+
+
+def rank_of(tensor: gs.Tensor) -> int:
+    """Return the number of axes. Raises ValueError where it is not known."""
+    return len(shape_of(tensor))
+
+
+def dtype_of(tensor: gs.Tensor) -> np.dtype[Any]:
+    """Return the type of a tensor as numpy's. Raises ValueError where it is not known, or numpy has none like it."""
+    if tensor.dtype is None or isinstance(tensor.dtype, int):
+        raise ValueError(f"{tensor.name} has no type that numpy knows")
+    return np.dtype(tensor.dtype)
 
 
 def text_of_shape(tensor: gs.Tensor) -> str:

@@ -110,8 +110,8 @@ def _refuse_two_opsets(proto: onnx.ModelProto, label: str) -> None:
 def _refuse_undecodable(proto: onnx.ModelProto, label: str) -> None:
     """Refuse names that no file could be written with again: protobuf hands over as bytes what is no UTF-8."""
     graph = proto.graph
-    named = (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info)
-    texts = [graph.name, *(entry.name for entry in named)]
+    texts = [graph.name, *(node.name for node in graph.node), *(tensor.name for tensor in graph.initializer)]
+    texts += [value.name for value in (*graph.input, *graph.output, *graph.value_info)]
     texts += [text for node in graph.node for text in (node.op_type, node.domain, *node.input, *node.output)]
     texts += [text for entry in proto.metadata_props for text in (entry.key, entry.value)]
     if any(isinstance(text, bytes) for text in texts):

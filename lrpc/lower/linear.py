@@ -13,6 +13,7 @@ from lrpc.lower.modify import modify_input, modify_parameter
 from lrpc.lower.stabilize import Layout, divide, stabilize
 from lrpc.ops import LinearOp
 from lrpc.rules.algebra import KEEP, ONE, Gate, Rule, Share, Term, Test
+from passes.graph import rank_of
 
 _COMPARISON = {Test.POSITIVE: "Greater", Test.NON_NEGATIVE: "GreaterOrEqual", Test.NEGATIVE: "Less"}
 
@@ -86,7 +87,7 @@ class _Shared:
             return None
         with self.emit.scope("bias"):
             total = _signed_total(self.emit, [bias for bias, _ in signed], [sign for _, sign in signed], "total")
-            rank = len(self.node.outputs[0].shape)
+            rank = rank_of(self.node.outputs[0])
             shape = self.emit.constant([1, -1, *[1] * (rank - 2)], "shape", np.int64)
             return self.emit.op("Mul", [s, self.emit.op("Reshape", [total, shape], "shaped")], "earned")
 

@@ -15,6 +15,7 @@ from lrpc.lower.relevance import Relevance, plain
 from lrpc.lower.terms import Terms
 from lrpc.ops import LinearOp
 from lrpc.rules.algebra import ONE, Fill, Mod, Rule, Scaled, Term, Zero
+from passes.graph import rank_of
 
 
 def lower_simplified(emit: Emitter, op: LinearOp, node: gs.Node, rule: Rule, arriving: Relevance) -> list[Relevance]:
@@ -91,7 +92,7 @@ class _Lowered:
         if term.x == ONE:
             return Relevance(c)
         if isinstance(term.x, Fill):
-            value = emit.constant(per_channel(term.x.value, len(x.shape)), f"filling:{branch}")
+            value = emit.constant(per_channel(term.x.value, rank_of(x)), f"filling:{branch}")
             return Relevance(emit.op("Mul", [c, value], f"contribution:{branch}"))
         return Relevance(c, self.terms.modified(term.x, branch))
 
@@ -119,8 +120,8 @@ def _gathered(emit: Emitter, parts: list[Relevance], suffix: str) -> Relevance:
             part = Relevance(total, part.factor)
         by_factor[key] = part
     groups = list(by_factor.values())
-    total = groups[0]
+    whole = groups[0]
     for index, part in enumerate(groups[1:], start=1):
-        values = [p.value(emit, f"product{suffix}/{index}{side}") for p, side in ((total, "a"), (part, "b"))]
-        total = Relevance(emit.op("Add", values, f"handed{suffix}/{index}"))
-    return total
+        values = [p.value(emit, f"product{suffix}/{index}{side}") for p, side in ((whole, "a"), (part, "b"))]
+        whole = Relevance(emit.op("Add", values, f"handed{suffix}/{index}"))
+    return whole

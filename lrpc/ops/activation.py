@@ -13,7 +13,7 @@ from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import Op
 from lrpc.rules.kinds import Kind
 from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, Sign
-from passes.graph import constant
+from passes.graph import constant, values_of
 
 Derivative = Callable[["Scalar", gs.Node, gs.Tensor, gs.Tensor], gs.Tensor]
 """(formula writer, node, x, y) -> f'(x)."""
@@ -99,7 +99,7 @@ def _number(node: gs.Node, attribute: str, default: float) -> float:
 
 def _limit(node: gs.Node, index: int, default: float) -> float:
     tensors = node.inputs[index : index + 1]
-    return default if not tensors or tensors[0].is_empty() else float(np.asarray(tensors[0].values).item())
+    return default if not tensors or tensors[0].is_empty() else float(np.asarray(values_of(tensors[0])).item())
 
 
 def _inside(f: Scalar, x: gs.Tensor, low: float, high: float) -> gs.Tensor:
@@ -232,7 +232,7 @@ _DERIVATIVES: dict[str, Derivative] = {
 
 _STEEPEST: dict[str, Callable[[gs.Node], float]] = {
     "LeakyRelu": lambda node: max(1.0, abs(_number(node, "alpha", 0.01))),
-    "PRelu": lambda node: max(1.0, float(np.abs(node.inputs[1].values).max())),
+    "PRelu": lambda node: max(1.0, float(np.abs(values_of(node.inputs[1])).max())),
     "Elu": lambda node: max(1.0, abs(_number(node, "alpha", 1.0))),
     "Selu": lambda node: _number(node, "gamma", 1.0507010) * max(1.0, _number(node, "alpha", 1.6732632)),
     "Gelu": lambda node: 1.13,
