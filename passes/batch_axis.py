@@ -9,7 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, held, kind, static_shape
+from passes.graph import Graph, held, kind, shape_of, static_shape
 
 _HINT = (
     "Relevance is computed for each sample of a batch by itself: export the model with the batch as the first axis, "
@@ -115,7 +115,7 @@ def _rows_left(node: gs.Node, rows: Mapping[str, int]) -> int | None:
     if kind(node) not in _RESHAPES:
         return rows[source.name] if _same_rows(source, node.outputs[0]) else None
     left = _parted(before, after, rows[source.name])
-    same = source.shape[0] == node.outputs[0].shape[0]
+    same = shape_of(source)[0] == shape_of(node.outputs[0])[0]
     return rows[source.name] if left is None and same else left
 
 
@@ -151,7 +151,7 @@ def _sliced(node: gs.Node, source: gs.Tensor) -> str:
     axes, steps = (held(node.inputs[i]) if len(node.inputs) > i else None for i in (3, 4))
     if starts is None or ends is None:
         return _resized(node, source)
-    rank = len(source.shape)
+    rank = len(shape_of(source))
     for index, axis in enumerate(range(len(starts)) if axes is None else axes):
         whole = int(starts[index]) == 0 and int(ends[index]) >= _size(source) and (steps is None or steps[index] == 1)
         if int(axis) % rank == 0 and not whole:
@@ -169,7 +169,7 @@ def _padded(node: gs.Node, source: gs.Tensor) -> str:
     axes = held(node.inputs[3]) if len(node.inputs) > 3 else None
     if pads is None:
         return _resized(node, source)
-    rank = len(source.shape)
+    rank = len(shape_of(source))
     named = [int(axis) % rank for axis in (range(rank) if axes is None else axes)]
     padded = {axis for axis, size in zip(named * 2, pads, strict=False) if size}
     return "it pads along the batch" if 0 in padded else ""
@@ -181,7 +181,7 @@ def _resized(node: gs.Node, source: gs.Tensor) -> str:
 
 def _multiplied(node: gs.Node, source: gs.Tensor) -> str:
     """Tell whether a product sums over samples: over the last axis of one operand, the last but one of the other."""
-    rank = len(source.shape)
+    rank = len(shape_of(source))
     along = rank - 1 if source is node.inputs[0] else max(rank - 2, 0)
     return "it multiplies along the batch" if along == 0 else ""
 

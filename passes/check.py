@@ -10,7 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, held, kind, static_shape, subgraph_nodes
+from passes.graph import Graph, held, kind, static_shape, subgraph_nodes, values_of
 from passes.numbers import short, short_list
 from passes.spell_attributes import stray_bias
 
@@ -57,8 +57,8 @@ def _node_problems(node: gs.Node) -> Iterator[Problem]:
         yield problem("in training mode: it drops values at random", _TRAINING_HINT)
     if reason := _out_of_range(node):
         yield problem(reason, _RANGE_HINT)
-    if node.op in ("Conv", "ConvTranspose") and stray_bias(node) and node.inputs[2].values.any():
-        yield problem(f"its bias has the shape {node.inputs[2].values.shape}, not one value per output", _RANGE_HINT)
+    if node.op in ("Conv", "ConvTranspose") and stray_bias(node) and values_of(node.inputs[2]).any():
+        yield problem(f"its bias has the shape {node.inputs[2].shape}, not one value per output", _RANGE_HINT)
     for tensor in node.inputs:
         yield from (problem(reason, hint) for reason, hint in _weight_problems(node, tensor))
 
@@ -109,9 +109,9 @@ def _input_problems(graph: Graph) -> Iterator[Problem]:
             )
         # What relevance flows through is float32; an input beside it may be what an op makes such values of.
         if tensor is graph.inputs[0] and tensor.dtype is not None and tensor.dtype != np.float32:
-            known = isinstance(tensor.dtype, np.dtype)
-            dtype = tensor.dtype if known else onnx.TensorProto.DataType.Name(tensor.dtype).lower()
-            reason = f"the input is {dtype}, relevance needs a float32 input"
+            dtype = tensor.dtype
+            name = onnx.TensorProto.DataType.Name(dtype).lower() if isinstance(dtype, int) else str(dtype)
+            reason = f"the input is {name}, relevance needs a float32 input"
             yield Problem(tensor.name, "input", reason, "Export the model with a float32 input.")
 
 

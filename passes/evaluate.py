@@ -43,17 +43,22 @@ def evaluate(node: gs.Node, opset: int, largest: int) -> list[np.ndarray] | None
         return None
     values = [None if tensor.is_empty() else constant(tensor) for tensor in node.inputs]
     if node.op in ("Gather", "Slice") and values[0] is None:
-        values[0] = _partly_known_shape(node.inputs[0])
+        values[0] = _shape_with_marks(node.inputs[0])
     if any(value is None and not t.is_empty() for value, t in zip(values, node.inputs, strict=True)):
         return None
     if node.op == "ConstantOfShape":
-        return _filled(node, values[0])
+        return _fill(node, values[0])
     if not _is_small(node, values, largest):
         return None
     results = _run(node, values, opset)
     if results is None or any(result.dtype == np.int64 and (result == _UNKNOWN).any() for result in results):
         return None
     return results
+
+
+def is_random(node: gs.Node) -> bool:
+    """Whether an op gives other values each time."""
+    return kind(node) in _RANDOM
 
 
 def _literal(node: gs.Node) -> list[np.ndarray] | None:
@@ -64,7 +69,7 @@ def _literal(node: gs.Node) -> list[np.ndarray] | None:
     return None
 
 
-def _filled(node: gs.Node, sizes: np.ndarray | None) -> list[np.ndarray] | None:
+def _fill(node: gs.Node, sizes: np.ndarray | None) -> list[np.ndarray] | None:
     """Return one value at every position, stored once: networks without their weights are written so."""
     fill = np.asarray(node.attrs["value"].values) if "value" in node.attrs else np.zeros(1, np.float32)
     shape = [int(size) for size in np.atleast_1d(sizes)] if sizes is not None else [-1]
@@ -105,7 +110,7 @@ def _known_size(node: gs.Node) -> list[np.ndarray] | None:
     return [sizes if node.op == "Shape" else np.array(sizes.prod())]
 
 
-def _partly_known_shape(tensor: gs.Tensor) -> np.ndarray | None:
+def _shape_with_marks(tensor: gs.Tensor) -> np.ndarray | None:
     """Return the result of a Shape, with a mark on each dynamic axis."""
     node = producer(tensor)
     shape = static_shape(node.inputs[0]) if node is not None and kind(node) == "Shape" else None
@@ -128,13 +133,15 @@ def _run(node: gs.Node, values: list[np.ndarray | None], opset: int) -> list[np.
     try:
         proto = gs.export_onnx(gs.Graph([copy], list(inputs.values()), outputs, opset=opset), do_type_check=False)
         proto.ir_version = 8
-        session = ort.InferenceSession(_typed(proto).SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            _add_types(proto).SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
         return [np.array(value) for value in session.run(None, feeds)]
     except Exception:  # an op that the CPU cannot run stays in the graph, where it is reported by name
         return None
 
 
-def _typed(proto: onnx.ModelProto) -> onnx.ModelProto:
+def _add_types(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Give the outputs of a one-node model the types that inference finds."""
     names = [output.name for output in proto.graph.output]
     del proto.graph.output[:]

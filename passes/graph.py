@@ -7,8 +7,9 @@ Nodes stand in topological order, and every pass keeps them so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -16,6 +17,10 @@ from onnx_graphsurgeon.logger import G_LOGGER
 
 # It prints to stdout, where --json goes; what is wrong with a model is an LrpcError, whatever it logs.
 G_LOGGER.severity = G_LOGGER.CRITICAL + 1
+
+
+Shape = Sequence[int | str | None]
+"""The sizes of a tensor: a dynamic axis has a symbol, or None."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +47,22 @@ class Graph:
     @property
     def nodes(self) -> list[gs.Node]:
         """All nodes in topological order."""
-        return self.body.nodes  # type: ignore[no-any-return]
+        return self.body.nodes
 
     @property
     def inputs(self) -> list[gs.Variable]:
         """The model's inputs; once they are selected, relevance goes to the first, and the others stay inputs."""
-        return self.body.inputs  # type: ignore[no-any-return]
+        return self.body.inputs
 
     @property
     def outputs(self) -> list[gs.Variable]:
         """The model's outputs."""
-        return self.body.outputs  # type: ignore[no-any-return]
+        return self.body.outputs
 
     @property
     def opset(self) -> int:
         """The version of the standard operators."""
-        return int(self.body.opset)
+        return self.body.opset
 
     def copy(self) -> Graph:
         """Copy nodes and tensors; weights are shared, and are read-only."""
@@ -87,12 +92,6 @@ def claim(wanted: str, taken: set[str]) -> str:
     name = unique(wanted, taken)
     taken.add(name)
     return name
-
-
-def edited(graph: Graph, edit: Callable[[Graph], bool]) -> Graph:
-    """Run `edit` on a copy; return the tidied copy if it says that it changed it, else `graph` itself."""
-    copy = graph.copy()
-    return tidy(copy) if edit(copy) else graph
 
 
 def tidy(graph: Graph) -> Graph:
@@ -143,6 +142,24 @@ def constant(tensor: gs.Tensor) -> np.ndarray | None:
     return tensor.values if isinstance(tensor, gs.Constant) else None
 
 
+def values_of(tensor: gs.Tensor) -> np.ndarray:
+    """Return the array of a tensor that is known to be a constant. Raises ValueError where it is computed."""
+    if not isinstance(tensor, gs.Constant):
+        raise ValueError(f"{tensor.name} is computed, where a constant is needed")
+    return tensor.values
+
+
+def operand(node: gs.Node, index: int) -> gs.Tensor | None:
+    """Return one of a node's inputs, None where it is left out."""
+    return node.inputs[index] if len(node.inputs) > index and not node.inputs[index].is_empty() else None
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return an array of weights, which no one may write to, since copies of a graph share it."""
+    array.flags.writeable = False
+    return array
+
+
 LITERALS = {
     "value": None,
     "value_float": np.float32,
@@ -158,10 +175,10 @@ def held(tensor: gs.Tensor) -> np.ndarray | None:
     node = producer(tensor)
     if node is None or kind(node) != "Constant":
         return constant(tensor)
-    name, told = next(((key, value) for key, value in node.attrs.items() if key.startswith("value")), ("", None))
-    if told is None:
+    name, value = next(((key, value) for key, value in node.attrs.items() if key.startswith("value")), ("", None))
+    if value is None:
         return None
-    return np.asarray(told.values if isinstance(told, gs.Constant) else told, LITERALS.get(name))
+    return np.asarray(value.values if isinstance(value, gs.Constant) else value, LITERALS.get(name))
 
 
 def static_shape(tensor: gs.Tensor) -> tuple[int | None, ...] | None:
@@ -169,6 +186,45 @@ def static_shape(tensor: gs.Tensor) -> tuple[int | None, ...] | None:
     if tensor.shape is None:
         return None
     return tuple(int(d) if isinstance(d, (int, np.integer)) else None for d in tensor.shape)
+
+
+def shape_of(tensor: gs.Tensor) -> list[int | str | None]:
+    """Return the shape, symbols included, of a tensor whose rank is known. Raises ValueError where it is not."""
+    if tensor.shape is None:
+        raise ValueError(f"the rank of {tensor.name} is not known")
+    return list(tensor.shape)
+
+
+def size_of(tensor: gs.Tensor, axis: int) -> int:
+    """Return the size of an axis that has one. Raises ValueError where it is dynamic, or the rank not known."""
+    size = shape_of(tensor)[axis]
+    if not isinstance(size, (int, np.integer)):
+        raise ValueError(f"axis {axis} of {tensor.name} has no fixed size")
+    return int(size)
+
+
+def sizes_of(tensor: gs.Tensor, first: int = 0) -> list[int]:
+    """Return the sizes of the axes from `first` on. Raises ValueError where one is dynamic, or the rank not known."""
+    return [size_of(tensor, axis) for axis in range(first, rank_of(tensor))]
+
+
+def rank_of(tensor: gs.Tensor) -> int:
+    """Return the number of axes. Raises ValueError where it is not known."""
+    return len(shape_of(tensor))
+
+
+def dtype_of(tensor: gs.Tensor) -> np.dtype[Any]:
+    """Return the type of a tensor as numpy's. Raises ValueError where it is not known, or numpy has none like it."""
+    if tensor.dtype is None or isinstance(tensor.dtype, int):
+        raise ValueError(f"{tensor.name} has no type that numpy knows")
+    return np.dtype(tensor.dtype)
+
+
+def text_of_shape(tensor: gs.Tensor) -> str:
+    """Return a shape as messages show it, `?` for a size without a name."""
+    if tensor.shape is None:
+        return "(unknown)"
+    return "(" + ", ".join("?" if size in (None, "") else str(size) for size in tensor.shape) + ")"
 
 
 def same_shape(first: gs.Tensor, second: gs.Tensor) -> bool:
@@ -200,5 +256,7 @@ def redirect(graph: Graph, old: gs.Variable, new: gs.Tensor) -> None:
                 node.inputs[index] = new
     for index, output in enumerate(graph.outputs):
         if output is old:
+            if not isinstance(new, gs.Variable):
+                raise ValueError(f"the output {old.name} cannot be the constant {new.name}")
             old.name, new.name = f"{old.name}/replaced", old.name
             graph.outputs[index] = new

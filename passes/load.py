@@ -18,7 +18,7 @@ from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
 from passes.errors import LrpcError
 from passes.file_errors import file_errors, is_file
-from passes.graph import Graph
+from passes.graph import Graph, read_only
 from passes.names import name_layers
 from passes.shapes import declare_outputs, name_dynamic_axes, refuse_absurd_targets, with_shapes
 from passes.tensors import all_tensors, byte_size, check_tensors, is_external, mapped
@@ -110,8 +110,8 @@ def _refuse_two_opsets(proto: onnx.ModelProto, label: str) -> None:
 def _refuse_undecodable(proto: onnx.ModelProto, label: str) -> None:
     """Refuse names that no file could be written with again: protobuf hands over as bytes what is no UTF-8."""
     graph = proto.graph
-    named = (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info)
-    texts = [graph.name, *(entry.name for entry in named)]
+    texts = [graph.name, *(node.name for node in graph.node), *(tensor.name for tensor in graph.initializer)]
+    texts += [value.name for value in (*graph.input, *graph.output, *graph.value_info)]
     texts += [text for node in graph.node for text in (node.op_type, node.domain, *node.input, *node.output)]
     texts += [text for entry in proto.metadata_props for text in (entry.key, entry.value)]
     if any(isinstance(text, bytes) for text in texts):
@@ -222,14 +222,8 @@ def _graph(proto: onnx.ModelProto, label: str, outside: Mapping[str, np.ndarray]
     for tensor in body.tensors().values():
         if isinstance(tensor, gs.Constant):
             there = outside.get(tensor.name)
-            tensor.values = _read_only(tensor.values if there is None else there)
+            tensor.values = read_only(np.asanyarray(tensor.values if there is None else there))
     return Graph(body, metadata, modules, label.removesuffix(".onnx"))
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array = np.asanyarray(array)
-    array.flags.writeable = False
-    return array
 
 
 def _first_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ from lrpc.cli.feeds import feeds_or_drawn
 from lrpc.cli.options import FEED, MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import note, steps, table
 from passes.file_errors import file_errors
+from passes.graph import sizes_of
 
 
 @click.command("doctor", epilog=RULES_EPILOG, short_help="Find the rules that make relevance explode, and better ones.")
@@ -71,7 +72,7 @@ def doctor_command(
     plan = lrpc.plan_model(model, **arguments)
     spec = input_spec(plan.graph)
     if spec is None:
-        spec = InputSpec(tuple(int(size) for size in plan.graph.inputs[0].shape[1:]))
+        spec = InputSpec(tuple(sizes_of(plan.graph.inputs[0], 1)))
     x, pictures = load_images(images, spec, fit)
     chosen = class_number(target, spec.classes)
     others = feeds_or_drawn(feeds, others_in(plan.graph), len(x))

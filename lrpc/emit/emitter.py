@@ -82,8 +82,8 @@ class Emitter:
         if self.target is None:
             return self.ops(op, inputs, (name,), **attributes)[0]
         key = _key(op, inputs, attributes)
-        if key in self._forward:
-            return self.read(self._forward[key])
+        if key in self._forward and isinstance(there := self.read(self._forward[key]), gs.Variable):
+            return there
         if key not in self._common:
             self._common[key] = self.ops(op, inputs, (name,), **attributes)[0]
         return self._common[key]

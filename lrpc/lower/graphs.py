@@ -19,7 +19,7 @@ from lrpc.lower.seed import emit_seed
 from lrpc.lower.tunable import group_names
 from lrpc.ops import COPIES
 from lrpc.plan.plan import Plan
-from passes.graph import Graph, tidy
+from passes.graph import Graph, Shape, shape_of, tidy
 from passes.upgrade import OPSET
 from passes.write import to_proto, weights_of
 
@@ -57,7 +57,7 @@ def relevance_graph(
 def forward_graph(plan: Plan, taps: list[str]) -> onnx.ModelProto:
     """Return the canonized model with the taps as further outputs."""
     graph = plan.graph.copy()
-    tensors = graph.body.tensors()
+    tensors = _computed(graph.body)
     known = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
     graph.body.outputs = [*graph.outputs, *(tensors[name] for name in taps if name not in known)]
     return to_proto(graph)
@@ -76,11 +76,12 @@ def explain_graph(
     output = graph.outputs[0]
     groups = group_names(plan) if tunable else None
     emit = Emitter(graph.body, plan.graph.tensor_names(), groups, target, plan.graph, COPIES)
+    seed: gs.Tensor
     if seed_input:
-        seed: gs.Tensor = gs.Variable(SEED, np.float32, output.shape)
-        graph.body.inputs = [*graph.inputs, seed]
+        entry = gs.Variable(SEED, np.float32, output.shape)
+        graph.body.inputs, seed = [*graph.inputs, entry], entry
     else:
-        classes = gs.Variable(TARGET, np.int64, output.shape[:1])
+        classes = gs.Variable(TARGET, np.int64, shape_of(output)[:1])
         graph.body.inputs = [*graph.inputs, classes]
         seed = emit_seed(emit, output, classes)
     relevance, passages = propagate(emit, plan, seed)
@@ -105,14 +106,19 @@ def _leave_out(body: gs.Graph, plan: Plan, where: Sequence[Where] = ()) -> None:
     """Drop what was emitted for inputs that relevance does not go to, if there are any; a trace keeps its tensors."""
     if len(plan.graph.inputs) == 1:
         return
-    tensors, outputs = body.tensors(), body.outputs
+    tensors, outputs = _computed(body), body.outputs
     traced = {name for entry in where for name in entry.tensors}
     body.outputs = [*outputs, *(tensors[name] for name in sorted(traced))]
     tidy(Graph(body))
     body.outputs = outputs
 
 
-def _named(emit: Emitter, tensor: gs.Tensor, name: str, shape: list[int | str]) -> gs.Variable:
+def _computed(body: gs.Graph) -> dict[str, gs.Variable]:
+    """Return, by name, all tensors that are no constants."""
+    return {name: tensor for name, tensor in body.tensors().items() if isinstance(tensor, gs.Variable)}
+
+
+def _named(emit: Emitter, tensor: gs.Tensor, name: str, shape: Shape | None) -> gs.Variable:
     (named,) = emit.ops("Identity", [tensor], [name])
     named.dtype, named.shape = np.float32, shape
     return named

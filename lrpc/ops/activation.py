@@ -13,7 +13,7 @@ from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import Op
 from lrpc.rules.kinds import Kind
 from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, Sign
-from passes.graph import constant
+from passes.graph import constant, values_of
 
 Derivative = Callable[["Scalar", gs.Node, gs.Tensor, gs.Tensor], gs.Tensor]
 """(formula writer, node, x, y) -> f'(x)."""
@@ -129,7 +129,7 @@ def _limits(node: gs.Node) -> tuple[float, float]:
 
 def _limit(node: gs.Node, index: int, default: float) -> float:
     tensors = node.inputs[index : index + 1]
-    return default if not tensors or tensors[0].is_empty() else float(np.asarray(tensors[0].values).item())
+    return default if not tensors or tensors[0].is_empty() else float(np.asarray(values_of(tensors[0])).item())
 
 
 def _inside(f: Scalar, x: gs.Tensor, low: float, high: float) -> gs.Tensor:
@@ -250,7 +250,7 @@ def _leaky_slope(node: gs.Node) -> float:
 
 
 def _prelu_slope(node: gs.Node) -> float:
-    return max(1.0, float(np.abs(node.inputs[1].values).max()))
+    return max(1.0, float(np.abs(values_of(node.inputs[1])).max()))
 
 
 def _selu_slope(node: gs.Node) -> float:

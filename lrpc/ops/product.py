@@ -13,7 +13,7 @@ from lrpc.ops.op import Op
 from lrpc.rules.kinds import Kind
 from lrpc.rules.sign import Sign
 from passes.gates import gated_signal
-from passes.graph import constant, static_shape
+from passes.graph import constant, rank_of, shape_of, static_shape
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class Product(Op):
         return [whole if index == signal else nothing for index in (0, 1)]
 
 
-def _aligned(node: gs.Node, tensor: gs.Tensor) -> list[int | str]:
+def _aligned(node: gs.Node, tensor: gs.Tensor) -> list[int | str | None]:
     """Return a shape with the ones in front that broadcasting puts there."""
-    return [1] * (len(node.outputs[0].shape) - len(tensor.shape)) + list(tensor.shape)
+    return [1] * (rank_of(node.outputs[0]) - rank_of(tensor)) + shape_of(tensor)
 
 
 def _gather(emit: Emitter, node: gs.Node, relevance: gs.Tensor, index: int) -> gs.Tensor:
     """Emit the sum over all axes along which an operand was copied, shaped as the operand."""
-    tensor, whole = node.inputs[index], list(node.outputs[0].shape)
+    tensor, whole = node.inputs[index], shape_of(node.outputs[0])
     sizes = _aligned(node, tensor)
     axes = [axis for axis, (own, size) in enumerate(zip(sizes, whole, strict=True)) if own != size]
     if axes:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from lrpc.bundle.input_spec import InputSpec
 from lrpc.bundle.side_inputs import Other
-from passes.graph import Graph, static_shape
+from passes.graph import Graph, dtype_of, static_shape
 
 
 def input_spec(graph: Graph) -> InputSpec | None:
@@ -33,6 +31,5 @@ def spec_for(metadata: Mapping[str, str], shape: Sequence[int | None], inputs: i
 def others_in(graph: Graph) -> tuple[Other, ...]:
     """Return the inputs that relevance does not go to, in order."""
     return tuple(
-        Other(tensor.name, np.dtype(tensor.dtype).name, tuple(static_shape(tensor) or ()))
-        for tensor in graph.inputs[1:]
+        Other(tensor.name, dtype_of(tensor).name, tuple(static_shape(tensor) or ())) for tensor in graph.inputs[1:]
     )

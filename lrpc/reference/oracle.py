@@ -49,7 +49,7 @@ from lrpc.rules.behaviours import (
 from lrpc.rules.stabilizer import Stabilizer
 from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
-from passes.graph import Graph, constant
+from passes.graph import Graph, constant, producer, sizes_of
 
 Tensor = torch.Tensor
 
@@ -172,9 +172,10 @@ class Layer:
 
 
 def _positions(node: gs.Node) -> tuple[int, ...]:
-    (*_, flatten) = (None, *node.inputs[0].inputs) if node.op == "Gemm" else (None,)
-    made = flatten is not None and flatten.name == f"{node.name}.flatten"
-    return tuple(int(size) for size in flatten.inputs[0].shape[1:-1]) if made else ()
+    flatten = producer(node.inputs[0]) if node.op == "Gemm" else None
+    if flatten is None or flatten.name != f"{node.name}.flatten":
+        return ()
+    return tuple(sizes_of(flatten.inputs[0], 1)[:-1])
 
 
 def explain_layer(layer: Layer, rule: Behaviour, xs: list[Tensor], relevance: Tensor, output: Tensor) -> list[Tensor]:

@@ -12,7 +12,7 @@ from lrpc.plan.inputs import input_spec
 from lrpc.variants.heatmap_out import heatmap_out
 from lrpc.variants.picture_in import picture_in
 from passes.errors import LrpcError
-from passes.graph import Graph, static_shape
+from passes.graph import Graph, sizes_of, static_shape
 
 PREPROCESS = ("size", "any")
 """Pictures of the model's size, or of any size."""
@@ -45,7 +45,7 @@ class Pictures:
     def write(self, explain: onnx.ModelProto, graph: Graph, manifest: Manifest) -> Manifest:
         """Change explain.onnx in place, and return a manifest that tells of it."""
         entry = graph.inputs[0]
-        size = [int(side) for side in entry.shape[2:]]
+        size = sizes_of(entry, 2)
         if self.heatmap:
             from lrpc.images.colour import colour_table
 

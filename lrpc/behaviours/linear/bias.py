@@ -9,6 +9,7 @@ from lrpc.behaviours.linear.modify import modify_input, modify_parameter
 from lrpc.behaviours.linear.stabilize import divide
 from lrpc.behaviours.linear.terms import Terms, add_signed
 from lrpc.rules.algebra import ONE
+from passes.graph import rank_of
 
 
 def earned(terms: Terms, s: gs.Tensor) -> gs.Tensor | None:
@@ -20,7 +21,7 @@ def earned(terms: Terms, s: gs.Tensor) -> gs.Tensor | None:
         return None
     with emit.scope("bias"):
         total = add_signed(emit, signed, "total")
-        rank = len(terms.node.outputs[0].shape)
+        rank = rank_of(terms.node.outputs[0])
         shape = emit.constant([1, -1, *[1] * (rank - 2)], "shape", np.int64)
         return emit.op("Mul", [s, emit.op("Reshape", [total, shape], "shaped")], "earned")
 

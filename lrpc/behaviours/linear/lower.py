@@ -36,8 +36,8 @@ def _gather(emit: Emitter, parts: list[Relevance], suffix: str) -> Relevance:
     for index, part in enumerate(parts):
         key = part.factor.name if part.factor is not None else ""
         if key in by_factor:
-            total = emit.op("Add", [by_factor[key].cotangent, part.cotangent], f"cotangent{suffix}/{index}")
-            part = Relevance(total, part.factor)
+            cotangents = [by_factor[key].cotangent, part.cotangent]
+            part = Relevance(emit.op("Add", cotangents, f"cotangent{suffix}/{index}"), part.factor)
         by_factor[key] = part
     groups = list(by_factor.values())
     total = groups[0]

@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emit.emitter import Emitter, zeros_like
 from lrpc.rules.algebra import Abs, Boost, Fill, Keep, Mod, Neg, Pos, Scaled, Square, Zero
 from lrpc.rules.stabilizer import shortest
+from passes.graph import rank_of
 
 
 def modify_parameter(emit: Emitter, value: gs.Tensor | None, mod: Mod) -> gs.Tensor | None:
@@ -43,11 +44,11 @@ def _modify(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor:
             scaled = emit.op("Mul", [clamped, emit.parameter(gamma, "gamma", f"{name}/gamma")], f"{name}/scaled")
             return emit.op("Add", [value, scaled], name)
         case Fill(number):
-            filling = emit.constant(per_channel(number, len(value.shape)), f"{name}/value")
+            filling = emit.constant(per_channel(number, rank_of(value)), f"{name}/value")
             return emit.op("Expand", [filling, emit.op("Shape", [value], f"{name}/shape")], name)
         case Scaled(factor, part):
-            scaled = _modify(emit, value, part, f"{name}/part")
-            return emit.op("Mul", [scaled, emit.constant(factor, f"{name}/factor")], name)
+            inner = _modify(emit, value, part, f"{name}/part")
+            return emit.op("Mul", [inner, emit.constant(factor, f"{name}/factor")], name)
         case Zero():
             return zeros_like(emit, value, name)
         case _:

@@ -11,6 +11,7 @@ from lrpc.behaviours.linear.modify import modify_parameter, per_channel
 from lrpc.behaviours.linear.terms import Terms
 from lrpc.behaviours.relevance import Relevance, plain
 from lrpc.rules.algebra import ONE, Fill, Mod, Scaled, Term, Zero
+from passes.graph import rank_of
 
 
 def hand_down(terms: Terms, cotangents: Sequence[gs.Tensor]) -> list[list[Relevance]]:
@@ -68,7 +69,7 @@ def _contribute(terms: Terms, c: gs.Tensor, term: Term, branch: int) -> Relevanc
     if term.x == ONE:
         return Relevance(c)
     if isinstance(term.x, Fill):
-        value = emit.constant(per_channel(term.x.value, len(x.shape)), f"filling:{branch}")
+        value = emit.constant(per_channel(term.x.value, rank_of(x)), f"filling:{branch}")
         return Relevance(emit.op("Mul", [c, value], f"contribution:{branch}"))
     return Relevance(c, terms.modify(term.x, branch))
 

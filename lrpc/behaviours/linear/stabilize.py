@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emit.emitter import Emitter
 from lrpc.ops import LinearOp
 from lrpc.rules.stabilizer import Stabilizer
+from passes.graph import rank_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Layout:
     @classmethod
     def of(cls, op: LinearOp, node: gs.Node) -> Layout:
         """Return that of a layer's output."""
-        return cls(len(node.outputs[0].shape), op.rows(node))
+        return cls(rank_of(node.outputs[0]), op.rows(node))
 
 
 def stabilize(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, layout: Layout) -> gs.Tensor:
