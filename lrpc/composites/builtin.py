@@ -255,7 +255,7 @@ def guided_backprop() -> Composite:
 @_recorded
 def beta_smooth(beta_smooth: float = 10.0) -> Composite:
     """The gradient, with ReLU's smoothed to a sigmoid. Source: Dombrowski et al. 2019."""
-    return _relu_composite("beta_smooth", rules.ReluBetaSmooth(beta_smooth))
+    return _relu_composite("beta_smooth", rules.relu_beta_smooth(beta_smooth))
 
 
 def _relu_composite(name: str, relu: Behaviour) -> Composite:

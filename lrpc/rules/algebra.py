@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from lrpc.rules.stabilizer import Stabilizer
+from lrpc.rules.stabilizer import Stabilizer, shortest
 
 # --- modifiers -------------------------------------------------------------------------------------
 
@@ -241,7 +241,7 @@ class ReluBetaSmooth:
     beta: float = 10.0
 
     def __str__(self) -> str:
-        return f"relu_beta_smooth({self.beta:g})"
+        return f"relu_beta_smooth({shortest(self.beta)})"
 
 
 Behaviour = (

@@ -40,7 +40,8 @@ from lrpc.rules.algebra import (
     Uniform,
     WinnerTakeAll,
 )
-from lrpc.rules.arguments import Bound, Epsilon, ZeroParams, at_least_zero, bias_mod, bound, linear_rule, number, values
+from lrpc.rules.arguments import Bound, Epsilon, ZeroParams, bias_mod, bound, linear_rule, number, values
+from lrpc.rules.values import at_least_zero, flag
 
 __all__ = [
     "RULES",
@@ -71,6 +72,7 @@ __all__ = [
     "lrp_0",
     "norm",
     "pass_",
+    "relu_beta_smooth",
     "w_square",
     "z_box",
     "z_plus",
@@ -111,8 +113,9 @@ def gamma(
     `compat` tests the biased z as zennit does, and then nothing bounds the rule.
     Source: Montavon et al. 2019; Andeol et al. 2021.
     """
+    gamma = at_least_zero("gamma", gamma)
     shares = _gamma_shares(gamma, zero_params, Test.POSITIVE, compat)
-    options = ("compat=True",) if compat else ()
+    options = ("compat=True",) if flag("compat", compat) else ()
     return linear_rule("gamma", shares, stabilizer, (gamma,), zero_params, share_bias, options)
 
 
@@ -127,7 +130,7 @@ def gamma_plain(
     relevance explodes. It is here to reproduce that; use `gamma`.
     Source: Montavon et al. 2019; zennit up to 0.4.7, Captum.
     """
-    at_least_zero(gamma=gamma)
+    gamma = at_least_zero("gamma", gamma)
     up = Boost(gamma, POS)
     shares = (Share((Term(KEEP, up, bias_mod(zero_params, up)),)),)
     return linear_rule("gamma_plain", shares, stabilizer, (gamma,), zero_params, share_bias)
@@ -144,6 +147,7 @@ def gamma_symmetric(
 
     Bounded: sum |R_in| <= (2 + g) / g * sum |R_out|.       Source: M. Dreyer in zennit issue 148.
     """
+    gamma = at_least_zero("gamma", gamma)
     shares = _gamma_shares(gamma, zero_params, Test.NON_NEGATIVE, compat=False)
     return linear_rule("gamma_symmetric", shares, stabilizer, (gamma,), zero_params, share_bias)
 
@@ -172,7 +176,7 @@ def alpha_beta(
 
     Bounded: sum |R_in| <= (alpha + beta) * sum |R_out|.   Source: Bach et al. 2015.
     """
-    at_least_zero(alpha=alpha, beta=beta)
+    alpha, beta = at_least_zero("alpha", alpha), at_least_zero("beta", beta)
     if alpha - beta != 1.0:
         raise ValueError(f"alpha - beta must be 1, not {alpha:g} - {beta:g}")
     negative = Share((Term(POS, NEG, bias_mod(zero_params, NEG)), Term(NEG, POS, ZERO)), weight=-beta)
@@ -190,7 +194,7 @@ def z_box(low: Bound, high: Bound, stabilizer: Epsilon = 1e-6, zero_params: Zero
     low <= 0 <= high, else ValueError.
     Bounded: sum |R_in| <= sum |R_out| for inputs within [low, high].   Source: Montavon et al. 2017.
     """
-    below, above = bound(low), bound(high)
+    below, above = bound("low", low), bound("high", high)
     if max(values(below)) > 0 or min(values(above)) < 0:
         raise ValueError(f"z_box needs low <= 0 <= high in every channel, not low={low}, high={high}")
     terms = (
@@ -262,9 +266,17 @@ def gate(signal: int | None = None) -> SignalTakesAll:
     R_signal = R, R_gate = 0.   Without `signal` it is the operand that the other one is a gate of (`passes.gates`).
     Source: Arras et al. 2017 for LSTMs; Achtibat et al. 2024.
     """
-    if signal not in (None, 0, 1):
+    if signal is not None and (type(signal) is not int or signal not in (0, 1)):
         raise ValueError(f"a product has the operands 0 and 1, signal cannot be {signal!r}")
     return SignalTakesAll(signal)
+
+
+def relu_beta_smooth(beta: float = 10.0) -> ReluBetaSmooth:
+    """Smooth a ReLU's gradient to a sigmoid: R_in = sigmoid(beta * x) * R_out.
+
+    beta: how steep it is, at least 0.                      Source: Dombrowski et al. 2019.
+    """
+    return ReluBetaSmooth(at_least_zero("beta", beta))
 
 
 RULES: dict[str, Callable[..., Behaviour]] = {
@@ -290,7 +302,7 @@ RULES: dict[str, Callable[..., Behaviour]] = {
     "winner_take_all": WinnerTakeAll,
     "relu_deconvnet": ReluDeconvNet,
     "relu_guided_backprop": ReluGuidedBackprop,
-    "relu_beta_smooth": ReluBetaSmooth,
+    "relu_beta_smooth": relu_beta_smooth,
 }
 
 # --- shares that several rules are made of ------------------------------------------------------------
@@ -306,7 +318,6 @@ def _positive(zero_params: ZeroParams, weight: float = 1.0) -> Share:
 
 def _gamma_shares(gamma: float, zero_params: ZeroParams, upper: Test, compat: bool) -> tuple[Share, ...]:
     """Return the share that takes relevance where z is positive (`upper`), and the one where it is negative."""
-    at_least_zero(gamma=gamma)
     up, down = Boost(gamma, POS), Boost(gamma, NEG)
     biased = compat or bias_mod(zero_params) != ZERO
     return (

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from lrpc.compiler import Compiled
+from lrpc.rules.values import at_least_zero
 from lrpc.runtime.explainer import Explainer, Target
 from lrpc.runtime.health import HealthWarning
 from passes.errors import LrpcError
@@ -60,8 +61,15 @@ def parse_grid(text: str) -> dict[str, list[float]]:
             grid[name] = []
         if not name:
             raise ValueError(f"{text!r} does not begin with a parameter, as in gamma=0,0.25,1")
-        grid[name].append(float(value))
+        grid[name].append(_number(value, text))
     return grid
+
+
+def _number(text: str, grid: str) -> float:
+    try:
+        return at_least_zero("a value", float(text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} in {grid!r} cannot be swept: {error}") from error
 
 
 def sweep(
