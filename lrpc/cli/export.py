@@ -6,44 +6,22 @@ from pathlib import Path
 
 import click
 
+from lrpc.cli.numbers import numbers
+from lrpc.cli.options import force, output, weights
 from lrpc.cli.show import note, working
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not a list of numbers such as 0.5,0.5,0.5.") from error
-
-
-def _shape(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        shape = [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not a shape such as 3,224,224.") from error
-    if min(shape) < 1:
-        raise click.BadParameter(f"{text!r} is not a shape such as 3,224,224 (without the batch).")
-    return shape
 
 
 @click.command("export", short_help="Write a PyTorch model as an ONNX file.")
 @click.argument("model", metavar="torchvision:NAME|MODULE:FACTORY")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: NAME.onnx.")
-@click.option(
-    "--weights",
-    default="none",
-    show_default=True,
-    metavar="none|DEFAULT|FILE.pt",
-    help="Random weights, torchvision's pretrained ones (downloaded), or a state dict.",
+@output("Default: NAME.onnx.", "--output")
+@weights(
+    "Random weights, torchvision's pretrained ones (downloaded), or a state dict.", default="none", show_default=True
 )
-@click.option("--input-shape", callback=_shape, metavar="C,H,W", help="One sample's shape, without the batch.")
-@click.option("--mean", callback=_numbers, metavar="M,..", help="Per channel, for pixel values in [0, 1].")
-@click.option("--std", callback=_numbers, metavar="S,..", help="Per channel, likewise.")
-@click.option("--force", is_flag=True, help="Replace an existing file.")
+@click.option("--input-shape", type=numbers(whole=True, least=1), metavar="C,H,W",
+              help="One sample's shape, without the batch: 3,224,224.")  # fmt: skip
+@click.option("--mean", type=numbers(), metavar="M,..", help="Per channel, for pixel values in [0, 1].")
+@click.option("--std", type=numbers(above=0), metavar="S,..", help="Per channel, likewise.")
+@force("an existing file")
 def export_command(
     model: str,
     output: Path | None,

@@ -14,7 +14,7 @@ from PIL import Image
 import lrpc
 from lrpc.bundle.manifest import Input
 from lrpc.cli import main
-from lrpc.inspect import conformance as conformance_module
+from lrpc.inspect.conformance import conformance as conformance_module
 from lrpc.inspect.conformance.conformance import example_feeds
 from lrpc.inspect.conformance.runtimes import RUNTIMES
 from lrpc.package.triton_config import signature

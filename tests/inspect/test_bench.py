@@ -9,7 +9,7 @@ import torch
 
 import lrpc
 from lrpc.composites.composite import Composite, Entry
-from lrpc.inspect import bench as module
+from lrpc.inspect.bench import bench as module
 from lrpc.inspect.bench.bench import Case, Setting, bench
 from lrpc.inspect.bench.contestants import Explanation, Libraries, Machine, Torch, footprint
 from lrpc.inspect.bench.plot import plot_bench

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import lrpc
 from lrpc.cli import main
-from lrpc.inspect import conformance as module
+from lrpc.inspect.conformance import conformance as module
 from lrpc.inspect.conformance.conformance import Row, conformance, distance, example_feeds
 from lrpc.inspect.conformance.runtimes import REFERENCE, RUNTIMES, Runtime
 from passes.errors import LrpcError

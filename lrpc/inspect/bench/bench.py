@@ -20,7 +20,8 @@ import onnx
 
 import lrpc
 from lrpc.bundle.store import write_graphs
-from lrpc.compiler import default_composite
+from lrpc.compiler import chosen_composite
+from lrpc.composites.choice import Choice
 from lrpc.composites.composite import Composite
 from lrpc.inspect.bench.contestants import (
     PROVIDERS,
@@ -67,7 +68,7 @@ class Case:
     input, output: as for `lrpc.compile`.
     """
 
-    composite: Composite | None = None
+    composite: Composite | Choice | None = None
     rules: Overrides = ()
     zennit: bool = True
     input: str | None = None
@@ -126,7 +127,7 @@ def _result(model: Path, case: Case, setting: Setting, folder: Path, report: Rep
     others = others_in(plan.graph)
     if others and setting.torch is not None:
         raise LrpcError("Gradient and zennit take models of one input.", hint="Leave --torch out.")
-    case = replace(case, composite=case.composite or default_composite(plan.graph))
+    case = replace(case, composite=chosen_composite(case.composite, plan.graph))
     x, _ = validation_input(plan)
     entry, name = plan.graph.inputs[0].name, plan.composite
     graphs: list[Graph] = [Forward(_forward(model, case, folder), entry, others=others)]
@@ -175,7 +176,7 @@ def _zennit(case: Case, torch: Torch, machine: Machine, shape: tuple[int, ...]) 
     """Return zennit as a contestant, or None and why it is none."""
     if not case.zennit or case.rules:
         return None, "zennit knows its own composites only, without rules for single layers: it is left out"
-    assert case.composite is not None
+    assert isinstance(case.composite, Composite)
     zennit = Zennit(torch, case.composite.name, case.composite.parameters, shape)
     try:
         zennit.start(machine)
