@@ -12,7 +12,7 @@ import click
 from lrpc.cli.numbers import number, numbers
 from lrpc.cli.options import JSON, MODEL, RULES_EPILOG, TORCH, plot, provider, weights
 from lrpc.cli.plan_options import plan_arguments, plan_options
-from lrpc.cli.show import note, table, working
+from lrpc.cli.show import note, progress, table
 from lrpc.composites.builtin import COMPOSITES
 
 
@@ -75,7 +75,7 @@ def bench_command(
     torch = Torch(torch_model, weights or "none") if torch_model else None
     machine = Machine(provider, cores() if threads is None else threads)
     setting = Setting(machine, torch, [*chain(*batches)], rounds, [*chain(*levels)], memory, profile)
-    with working(f"benching {model.name}") as report:
+    with progress(f"benching {model.name}") as report:
         result = bench(model, cases, setting, report)
     click.echo(result.to_json()) if as_json else _print(result)
     if plot is not None:

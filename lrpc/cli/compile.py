@@ -10,7 +10,7 @@ import click
 
 from lrpc.cli.options import MODEL, RULES_EPILOG, force, output
 from lrpc.cli.plan_options import plan_arguments, plan_options
-from lrpc.cli.show import note, working
+from lrpc.cli.show import note, progress
 from lrpc.emit.targets import TARGETS
 
 
@@ -76,7 +76,7 @@ def compile_command(
 
     started = time.perf_counter()
     report = note if verbose else None
-    with working(f"compiling {model.name}"):
+    with progress(f"compiling {model.name}"):
         compiled = lrpc.compile(model, **plan_arguments(**options), optimize=optimize, target=target, report=report)
         compiled.save(
             path,

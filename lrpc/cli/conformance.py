@@ -9,7 +9,7 @@ import click
 
 from lrpc.cli.numbers import number
 from lrpc.cli.options import PATH, bundle
-from lrpc.cli.show import note, table, working
+from lrpc.cli.show import note, progress, table
 
 
 @click.command("conformance", short_help="Run a bundle on every runtime that is installed, and compare.")
@@ -37,7 +37,7 @@ def conformance_command(
     """
     from lrpc.inspect.conformance.conformance import conformance
 
-    with working(f"running {bundle.name}"):
+    with progress(f"running {bundle.name}"):
         result = conformance(bundle, node_modules, tolerance, timeout)
     columns, rows = cells(result)
     table(columns, rows, right=range(2, len(columns) - 1))

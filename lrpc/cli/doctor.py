@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
-from lrpc.cli.feeds import feeds_or_drawn
+from lrpc.cli.feeds import load_or_draw_feeds
 from lrpc.cli.options import (
     FEED,
     FIT,
@@ -46,7 +46,7 @@ from passes.file_errors import file_errors
 def doctor_command(
     model: Path,
     images: tuple[Path, ...],
-    chosen: str | None,
+    classes: str | None,
     output: Path | None,
     picture: Path | None,
     plot: Path | None,
@@ -83,10 +83,10 @@ def doctor_command(
     if spec is None:
         spec = InputSpec(tuple(int(size) for size in plan.graph.inputs[0].shape[1:]))
     x, pictures = load_images(images, spec, fit)
-    explained = class_number(chosen, spec.classes)
-    others = feeds_or_drawn(feeds, others_in(plan.graph), len(x))
+    seed_class = class_number(classes, spec.classes)
+    others = load_or_draw_feeds(feeds, others_in(plan.graph), len(x))
     if grid is not None:
-        _sweep(plan, x, others, pictures, explained, grid, output or model.with_suffix(".sweep"))
+        _sweep(plan, x, others, pictures, seed_class, grid, output or model.with_suffix(".sweep"))
         return
     path = output or model.with_suffix(".cured.toml")
     if path.exists() and not force:
@@ -95,7 +95,7 @@ def doctor_command(
     from lrpc.inspect.diagnose.doctor import diagnose
 
     with steps(f"tracing {len(x)} pictures") as report:
-        found = diagnose(plan, x, explained, report, others)
+        found = diagnose(plan, x, seed_class, report, others)
     composite, rules = chosen_composite(arguments["composite"], plan.graph), arguments["rules"]
     base = Composite(composite.name, (*(Entry(rule, pattern=p) for p, rule in rules), *composite.entries))
     if found.changes and found.cured:
@@ -171,7 +171,7 @@ def _sweep(
     x: np.ndarray,
     others: dict[str, np.ndarray],
     pictures: list[np.ndarray],
-    explained: int | None,
+    seed_class: int | None,
     text: str,
     folder: Path,
 ) -> None:
@@ -186,7 +186,7 @@ def _sweep(
         raise click.BadParameter(str(error), param_hint="--grid") from error
     points = []
     with steps(f"sweeping {' x '.join(str(len(values)) for values in grid.values())} points") as report:
-        for point in sweep(Compiled(plan), x, explained, grid, folder, others):
+        for point in sweep(Compiled(plan), x, seed_class, grid, folder, others):
             points.append(point)
             report(f"{point.label}: sum of |R| up to {np.nanmax(point.abs_sum):.3g}")
     rows = [

@@ -26,7 +26,7 @@ from lrpc.cli.options import (
     output,
     provider,
 )
-from lrpc.cli.show import note, working
+from lrpc.cli.show import note, progress
 from passes.errors import LrpcError
 from passes.file_errors import file_errors
 
@@ -53,7 +53,7 @@ def explain_command(
     bundle: Path,
     images: tuple[Path, ...],
     output: Path | None,
-    chosen: str | None,
+    classes: str | None,
     provider: str,
     max_batch: int | None,
     tf32: bool,
@@ -83,17 +83,17 @@ def explain_command(
 
     explainer = Explainer(bundle, execution_providers(provider), max_batch=max_batch, tf32=tf32)
     names = explainer.manifest.classes
-    explained, tunables = class_number(chosen, names), _tunables(tune)
+    seed_class, tunables = class_number(classes, names), _tunables(tune)
     others = _others(explainer, images, fit, feeds)
     failed, done = False, 0
     for path in images:
         batch, pictures = load_inputs([path], explainer.manifest, fit)
         beside = part_of(others, explainer.others, slice(done, done + len(batch)))
         done += len(batch)
-        with working(f"explaining {path.name}"), warnings.catch_warnings():
+        with progress(f"explaining {path.name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore", HealthWarning)  # printed below, with the picture's name
-            result = explainer(batch, explained, tunables, beside)
-        reports = [_report(path, i, result, names, explained) for i in range(len(batch))]
+            result = explainer(batch, seed_class, tunables, beside)
+        reports = [_report(path, i, result, names, seed_class) for i in range(len(batch))]
         failed |= any(report["alarm"] for report in reports)
         for sentence in explainer.outside_box(batch):
             note(f"Warning: {path}: {sentence}")
@@ -124,25 +124,25 @@ def _tunables(given: Sequence[tuple[str, float]]) -> dict[str, float]:
     return values
 
 
-def _report(path: Path, i: int, result: Any, names: Sequence[str] | None, chosen: int | None) -> dict[str, Any]:
+def _report(path: Path, i: int, result: Any, names: Sequence[str] | None, seed_class: int | None) -> dict[str, Any]:
     scores = result.output[i].astype(np.float64)
     exponentials = np.exp(scores - scores.max())
     shares = exponentials / exponentials.sum()
     order = [int(c) for c in np.argsort(-scores)[:_TOP]]
     health = {key: float(getattr(result.health, key)[i]) for key in ("sum", "abs_sum", "range", "nonfinite")}
-    explained = order[0] if chosen is None else chosen
+    explained = order[0] if seed_class is None else seed_class
     return {
         "image": str(path),
         "sample": i,
         "class": explained,
-        "name": _named(names, explained),
-        "top": [{"class": c, "name": _named(names, c), "score": scores[c], "softmax": shares[c]} for c in order],
+        "name": _class_name(names, explained),
+        "top": [{"class": c, "name": _class_name(names, c), "score": scores[c], "softmax": shares[c]} for c in order],
         "health": health,
         "alarm": result.alarms[i],
     }
 
 
-def _named(names: Sequence[str] | None, index: int) -> str | None:
+def _class_name(names: Sequence[str] | None, index: int) -> str | None:
     """Return a class's name, None where the model tells of none."""
     return names[index] if names and index < len(names) else None
 

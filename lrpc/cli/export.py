@@ -8,7 +8,7 @@ import click
 
 from lrpc.cli.numbers import numbers
 from lrpc.cli.options import force, output, weights
-from lrpc.cli.show import note, working
+from lrpc.cli.show import note, progress
 
 
 @click.command("export", short_help="Write a PyTorch model as an ONNX file.")
@@ -47,9 +47,9 @@ def export_command(
         raise click.UsageError(f"{path} exists already; replace it with --force, or choose another name with -o.")
     from lrpc.export import export, load_torch, weight_files
 
-    with working(f"building {model}"):
+    with progress(f"building {model}"):
         loaded = load_torch(model, weights=weights, input_shape=input_shape, mean=mean, std=std)
-    with working(f"exporting {model}"):
+    with progress(f"exporting {model}"):
         export(loaded, path)
     if weights == "none":
         note(f"{model} has random weights: its explanations mean nothing (--weights DEFAULT or FILE.pt).")

@@ -44,7 +44,7 @@ def bundle(metavar: str = "BUNDLE.lrp") -> Decorator:
 
 def classes(default: str = "the top class") -> Decorator:
     """Take the class to explain; `class_number` reads it. default: which one it is where none is given."""
-    return click.option("--class", "chosen", metavar="N",
+    return click.option("--class", "classes", metavar="N",
                         help=f"The class to explain, by number or name. Default: {default}.")  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from lrpc.cli.options import (
     plot,
     provider,
 )
-from lrpc.cli.show import note, table, working
+from lrpc.cli.show import note, progress, table
 from passes.file_errors import file_errors
 
 
@@ -43,7 +43,7 @@ from passes.file_errors import file_errors
 def trace_command(
     bundle: Path,
     image: Path,
-    chosen: str | None,
+    classes: str | None,
     plot: Path | None,
     layers: tuple[str, ...],
     npz: Path | None,
@@ -73,8 +73,8 @@ def trace_command(
     manifest = tracer.explainer.manifest
     batch, _ = load_inputs([image], manifest, fit)
     others = load_feeds(feeds, tracer.explainer.others, len(batch))
-    with working(f"tracing {image.name}"):
-        trace = tracer(batch, class_number(chosen, manifest.classes), others)
+    with progress(f"tracing {image.name}"):
+        trace = tracer(batch, class_number(classes, manifest.classes), others)
     for sample in range(len(batch)):
         click.echo(trace.to_json(sample)) if as_json else _print(trace, sample)
     if plot is not None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from lrpc.cli.feeds import feeds_or_drawn
+from lrpc.cli.feeds import load_or_draw_feeds
 from lrpc.cli.options import FEED, JSON, MODEL, PATH, RULES_EPILOG, TORCH, class_number, classes, weights
 from lrpc.cli.plan_options import plan_arguments, plan_options
-from lrpc.cli.show import table, working
+from lrpc.cli.show import progress, table
 
 
 @click.command("validate", epilog=RULES_EPILOG, short_help="Compare with a float64 reference, layer by layer.")
@@ -30,7 +30,7 @@ def validate_command(
     torch_model: str | None,
     weights: str,
     image: Path | None,
-    chosen: str | None,
+    classes: str | None,
     feeds: tuple[str, ...],
     as_json: bool,
     **options: Any,
@@ -68,7 +68,7 @@ def validate_command(
         check_comparable(plan)
     others = _others(plan, feeds)
     spec = input_spec(plan.graph)
-    x, seed = validation_input(plan, image, class_number(chosen, spec.classes if spec else None), others)
+    x, seed = validation_input(plan, image, class_number(classes, spec.classes if spec else None), others)
     if reference == "oracle":
         run = _oracle(plan, others)
     elif plan.graph.inputs[1:]:
@@ -76,7 +76,7 @@ def validate_command(
     else:
         composite = chosen_composite(arguments["composite"], plan.graph)
         run = _zennit(str(torch_model), weights, composite, x.shape[1:])
-    with working(f"comparing with {reference} in float64 and float32"):
+    with progress(f"comparing with {reference} in float64 and float32"):
         result = validate(plan, x, seed, reference, run, others(COPIES))
     click.echo(result.to_json()) if as_json else _print(result)
     if not result.passed:
@@ -89,7 +89,7 @@ def _others(plan: Any, feeds: tuple[str, ...]) -> Any:
     from lrpc.plan.inputs import others_in
 
     wanted = others_in(plan.graph)
-    one = feeds_or_drawn(feeds, wanted, 1)
+    one = load_or_draw_feeds(feeds, wanted, 1)
     return lambda count: repeated(one, wanted, count)
 
 

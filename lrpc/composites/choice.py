@@ -30,7 +30,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if self.name is not None:
-            self._accepted(self.name)
+            self._parameters(self.name)
 
     def composite(self, known: Range | None) -> Composite:
         """Build it. known: what a model file tells of the input's range; parameters `low` and `high` win over it.
@@ -39,41 +39,41 @@ class Choice:
         """
         ranged = known is not None or not {"low", "high"}.isdisjoint(self.parameters)
         name = self.name or ("epsilon_gamma_box" if ranged else "epsilon_plus_flat")
-        accepted = self._accepted(name)
+        accepted = self._parameters(name)
         ends = zip(("low", "high"), known or (), strict=False)
         arguments = {key: value for key, value in ends if key in accepted} | dict(self.parameters)
         if missing := [key for key in ("low", "high") if key in accepted and key not in arguments]:
             raise LrpcError(
-                f"{_hyphened(name)} needs the input's range, and the model file does not tell it.",
+                f"{_hyphens(name)} needs the input's range, and the model file does not tell it.",
                 hint=f"Give {' and '.join(map(_option, missing))}, or choose epsilon-plus-flat.",
             )
         try:
-            return COMPOSITES[_underscored(name)](**arguments)
+            return COMPOSITES[_underscores(name)](**arguments)
         except ValueError as error:
-            raise LrpcError(f"{_hyphened(name)} cannot be built: {error}.") from error
+            raise LrpcError(f"{_hyphens(name)} cannot be built: {error}.") from error
 
-    def _accepted(self, name: str) -> set[str]:
+    def _parameters(self, name: str) -> set[str]:
         """Return the parameters that a composite takes, all of those that are given among them."""
-        if _underscored(name) not in COMPOSITES:
-            known = ", ".join(map(_hyphened, COMPOSITES))
+        if _underscores(name) not in COMPOSITES:
+            known = ", ".join(map(_hyphens, COMPOSITES))
             raise LrpcError(f"There is no composite {name!r}.", hint=f"There are {known}.")
         takes = {other: set(inspect.signature(built).parameters) for other, built in COMPOSITES.items()}
-        accepted = takes[_underscored(name)]
+        accepted = takes[_underscores(name)]
         for key in self.parameters:
             if key not in accepted:
-                takers = ", ".join(_hyphened(other) for other, keys in takes.items() if key in keys)
-                raise LrpcError(f"{_hyphened(name)} takes no {_option(key)}.", hint=f"These do: {takers}.")
+                takers = ", ".join(_hyphens(other) for other, keys in takes.items() if key in keys)
+                raise LrpcError(f"{_hyphens(name)} takes no {_option(key)}.", hint=f"These do: {takers}.")
         return accepted
 
 
 def _option(key: str) -> str:
     """Return how a parameter is written on the command line."""
-    return "--zero-bias" if key == "zero_params" else f"--{_hyphened(key)}"
+    return "--zero-bias" if key == "zero_params" else f"--{_hyphens(key)}"
 
 
-def _hyphened(name: str) -> str:
+def _hyphens(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _underscored(name: str) -> str:
+def _underscores(name: str) -> str:
     return name.replace("-", "_")

@@ -42,7 +42,7 @@ def composite_from_toml(path: str | Path) -> Composite:
     with file_errors(path):
         content = path.read_bytes()
     try:
-        return _composite(tomllib.loads(content.decode()), _written(path.stem))
+        return _composite(tomllib.loads(content.decode()), _encodable(path.stem))
     except RecursionError as error:
         raise LrpcError(f"{path} is not a composite: it is nested too deeply.", hint=_HINT) from error
     except ValueError as error:
@@ -71,7 +71,7 @@ def composite_to_toml(composite: Composite) -> str:
 
 def _text(value: str) -> str:
     """Write a basic string: what JSON escapes, TOML reads so too, if characters stand for themselves; and DEL."""
-    if value != _written(value):
+    if value != _encodable(value):
         raise LrpcError(
             f"{value!a} cannot be written: it holds half a pair of surrogates, which no text file can.",
             hint="Rename it.",
@@ -83,7 +83,7 @@ def _texts(values: tuple[str, ...]) -> str:
     return f"[{', '.join(map(_text, values))}]"
 
 
-def _written(text: str) -> str:
+def _encodable(text: str) -> str:
     """Return what a text file can hold of a text."""
     return text.encode("utf-8", "replace").decode()
 
@@ -165,8 +165,8 @@ def _entry(item: Mapping[str, Any], place: str) -> Entry:
     try:
         return Entry(
             parse_rule(item["rule"]),
-            kinds=tuple(map(_kind, _listed(item.get("kind", [])))),
-            ops=tuple(_listed(item.get("op", []))),
+            kinds=tuple(map(_kind, _as_list(item.get("kind", [])))),
+            ops=tuple(_as_list(item.get("op", []))),
             pattern=item.get("layer", "*"),
             first=item.get("first", False),
             index=index,
@@ -183,7 +183,7 @@ def _kind(name: str) -> Kind:
         raise ValueError(f"there is no kind {name!r}; there are {', '.join(Kind)}") from None
 
 
-def _listed(value: str | list[str]) -> list[str]:
+def _as_list(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 

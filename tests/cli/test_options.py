@@ -59,7 +59,7 @@ def test_an_option_means_one_thing_in_all_commands():
         "weights",
         "provider",
         "explained",
-        "chosen",
+        "classes",
         "json_file",
         "as_json",
         "max_batch",

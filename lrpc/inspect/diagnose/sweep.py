@@ -73,7 +73,7 @@ def _number(text: str, grid: str) -> float:
 
 
 def sweep(
-    compiled: Compiled, x: np.ndarray, target: Target, grid: Grid, folder: Path, others: Others | None = None
+    compiled: Compiled, x: np.ndarray, classes: Target, grid: Grid, folder: Path, others: Others | None = None
 ) -> Iterator[Point]:
     """Explain a batch at every point of a grid, taking from `folder` what an earlier run stored there.
 
@@ -83,7 +83,7 @@ def sweep(
     """
     bundle = folder / "model.lrp"
     names = _tunable_names(compiled, grid)
-    _claim(folder, compiled, x, target, grid, others or {})
+    _claim(folder, compiled, x, classes, grid, others or {})
     if not bundle.exists():
         compiled.save(bundle, tunable=True)
     explainer = Explainer(bundle)
@@ -92,7 +92,7 @@ def sweep(
         file = folder / f"point{number:04d}.npz"
         if not file.exists():
             tuned = {name: value for key, value in values.items() for name in names[key]}
-            _store(file, explainer, x, target, tuned, others or {})
+            _store(file, explainer, x, classes, tuned, others or {})
         with np.load(file) as stored:
             yield Point(values, stored["relevance"], stored["abs_sum"], [str(alarm) for alarm in stored["alarms"]])
 
@@ -107,12 +107,12 @@ def _tunable_names(compiled: Compiled, grid: Grid) -> dict[str, list[str]]:
     return names
 
 
-def _claim(folder: Path, compiled: Compiled, x: np.ndarray, target: Target, grid: Grid, others: Others) -> None:
+def _claim(folder: Path, compiled: Compiled, x: np.ndarray, classes: Target, grid: Grid, others: Others) -> None:
     """Write what the folder's sweep is of, or check that it is this one."""
     digest = hashlib.sha256(x.tobytes())
     for name, value in sorted(others.items()):
         digest.update(name.encode() + value.tobytes())
-    digest.update(repr(None if target is None else np.asarray(target).tolist()).encode())
+    digest.update(repr(None if classes is None else np.asarray(classes).tolist()).encode())
     digest.update(compiled.plan.to_json().encode())
     for tensor in compiled.plan.graph.body.tensors().values():
         values = getattr(tensor, "values", None)
@@ -131,11 +131,11 @@ def _claim(folder: Path, compiled: Compiled, x: np.ndarray, target: Target, grid
 
 
 def _store(
-    file: Path, explainer: Explainer, x: np.ndarray, target: Target, tuned: dict[str, float], others: Others
+    file: Path, explainer: Explainer, x: np.ndarray, classes: Target, tuned: dict[str, float], others: Others
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HealthWarning)
-        result = explainer(x, target, tuned, others)
+        result = explainer(x, classes, tuned, others)
     draft = file.with_suffix(".part.npz")
     np.savez(
         draft, relevance=result.relevance, abs_sum=result.health.abs_sum, alarms=np.asarray(result.alarms, dtype=str)
