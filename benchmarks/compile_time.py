@@ -22,7 +22,7 @@ from benchmarks.records import FOLDER, store
 from lrpc.bundle.input_spec import InputSpec
 from lrpc.composites.composite import Composite
 from lrpc.export import export, load_torch
-from lrpc.inspect.bench.machine import cores, described
+from lrpc.inspect.bench.machine import cores, describe
 
 COMPOSITE = "epsilon_gamma_box"
 _BLOCK = 5
@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     layers = [int(part) for part in options.layers.split(",")]
-    machine = described("cpu") | {"threads": cores()}
+    machine = describe("cpu") | {"threads": cores()}
     for level in map(int, options.levels.split(",")):
         content = {
             "machine": machine,

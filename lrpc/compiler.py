@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from lrpc import composites
 from lrpc.assemble import Variant, assemble
 from lrpc.bundle.memory import Bundle
 from lrpc.bundle.names import OWN
+from lrpc.composites.choice import Choice
 from lrpc.composites.composite import Composite
 from lrpc.emit.targets import TARGETS, Target, target_of
 from lrpc.ops import OPS
@@ -66,7 +66,7 @@ class Compiled:
 def compile(
     source: str | Path | onnx.ModelProto | torch.nn.Module,
     *,
-    composite: Composite | None = None,
+    composite: Composite | Choice | None = None,
     rules: Overrides = (),
     optimize: int = 1,
     target: str = "auto",
@@ -83,7 +83,8 @@ def compile(
     """Compile a model; the argument is never changed.
 
     source: an .onnx path, a ModelProto, or a torch module together with `example_input`.
-    composite: None takes epsilon_gamma_box where the input's range is known, else epsilon_plus_flat.
+    composite: None takes epsilon_gamma_box where the file tells the chosen input's range, else epsilon_plus_flat;
+    a `Choice` is built with that range.
     rules: (pattern, rule) pairs that win over the composite.  optimize: 0, the definitions, term by term;
     1 (default), what facts leave of them, in the forms that are cheapest on `target`: "cpu", "cuda", "web", "openvino",
     "tensorrt", "tract", "portable" (what all of these have), or "auto", which is "cpu".
@@ -123,7 +124,7 @@ def compile_plan(
 def plan_model(
     source: str | Path | onnx.ModelProto | torch.nn.Module,
     *,
-    composite: Composite | None = None,
+    composite: Composite | Choice | None = None,
     rules: Overrides = (),
     input: str | None = None,
     output: str | None = None,
@@ -135,7 +136,7 @@ def plan_model(
     return _planned(graph, canonize(graph, report=report), composite, rules)
 
 
-def _planned(graph: Graph, canonical: Graph, composite: Composite | None, rules: Overrides) -> Plan:
+def _planned(graph: Graph, canonical: Graph, composite: Composite | Choice | None, rules: Overrides) -> Plan:
     """Give every layer of a canonized graph its rule, or refuse the model with all that is wrong with it.
 
     graph: as it was loaded: its problems are told in the words of the file.
@@ -148,7 +149,7 @@ def _planned(graph: Graph, canonical: Graph, composite: Composite | None, rules:
     found = problems(graph)
     known = {problem.layer for problem in found}
     mixed = [problem for problem in _mixed_samples(canonical) if problem.layer not in known]
-    return assign(canonical, composite or default_composite(canonical), rules, [*found, *mixed])
+    return assign(canonical, chosen_composite(composite, canonical), rules, [*found, *mixed])
 
 
 def _mixed_samples(canonical: Graph) -> list[Problem]:
@@ -160,12 +161,13 @@ def _mixed_samples(canonical: Graph) -> list[Problem]:
     return [problem for problem in mixed if ruled or problem.op not in OPS]
 
 
-def default_composite(graph: Graph) -> Composite:
-    """Return epsilon_gamma_box where the file tells the input's range, else epsilon_plus_flat."""
+def chosen_composite(wanted: Composite | Choice | None, graph: Graph) -> Composite:
+    """Return the composite that is meant for a graph, whose metadata may tell the range of its first input."""
+    if isinstance(wanted, Composite):
+        return wanted
     spec = input_spec(graph)
-    if spec is None or spec.low is None or spec.high is None:
-        return composites.epsilon_plus_flat()
-    return composites.epsilon_gamma_box(low=spec.low, high=spec.high)
+    known = None if spec is None or spec.low is None or spec.high is None else (spec.low, spec.high)
+    return (wanted or Choice()).composite(known)
 
 
 def _exported(source: Any, example_input: torch.Tensor | None) -> str | Path | onnx.ModelProto:

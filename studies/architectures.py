@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from lrpc.inspect.bench.machine import described
+from lrpc.inspect.bench.machine import describe
 from lrpc.inspect.bench.process import in_own_process
 from passes.errors import LrpcError
 from studies.architectures_measured import measured
@@ -47,7 +47,7 @@ def main() -> None:
 
 def _store(name: str, found: Mapping[str, Any]) -> None:
     nets = {**stored()["nets"], name: found}
-    content = {"machine": described("cpu"), "nets": {key: nets[key] for key in NETS if key in nets}}
+    content = {"machine": describe("cpu"), "nets": {key: nets[key] for key in NETS if key in nets}}
     RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

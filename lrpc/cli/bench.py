@@ -3,53 +3,50 @@
 from __future__ import annotations
 
 import inspect
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
-from lrpc.cli.show import note, table, working
+from lrpc.cli.numbers import number, numbers
+from lrpc.cli.options import JSON, MODEL, RULES_EPILOG, TORCH, plot, provider, weights
+from lrpc.cli.plan_options import plan_arguments, plan_options
+from lrpc.cli.show import note, progress, table
 from lrpc.composites.builtin import COMPOSITES
-
-
-def _counts(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[int]:
-    try:
-        return [int(part) for text in texts for part in text.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"{','.join(texts)!r} is not a whole number, nor several with commas.") from error
 
 
 @click.command("bench", epilog=RULES_EPILOG, short_help="Time it beside the forward pass, the gradient and zennit.")
 @MODEL
-@click.option("--torch", "torch_model", metavar="torchvision:NAME|MODULE:FACTORY",
-              help="The PyTorch model, for its gradient and for zennit.")  # fmt: skip
-@click.option("--weights", metavar="none|DEFAULT|FILE.pt", help="Its weights. Default: none.")
+@TORCH
+@weights()
 @plan_options
 @click.option(
     "--compare", multiple=True, metavar="NAME", help="Bench another composite too, in the same run. Repeatable."
 )
-@click.option("--batch", "batches", multiple=True, default=("4",), show_default="4", callback=_counts, metavar="N,..",
-              help="Samples per run. Repeatable.")  # fmt: skip
-@click.option("--threads", type=int, metavar="N", help="CPU threads for each contestant. Default: every core.")
-@click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--rounds", type=int, default=5, show_default=True, help="Turns of each contestant; the best one counts.")
-@click.option("--levels", multiple=True, default=("0,1",), show_default="0,1", callback=_counts, metavar="N,..",
-              help="Which levels of optimization to bench.")  # fmt: skip
+@click.option("--batch", "batches", type=numbers(whole=True, least=1), multiple=True, default=["4"], show_default="4",
+              metavar="N,..", help="Samples per run. Repeatable.")  # fmt: skip
+@click.option("--threads", type=number(whole=True, least=1), metavar="N",
+              help="CPU threads for each contestant. Default: every core.")  # fmt: skip
+@provider()
+@click.option("--rounds", type=number(whole=True, least=1), default=5, show_default=True, metavar="N",
+              help="Turns of each contestant; the best one counts.")  # fmt: skip
+@click.option("--levels", type=numbers(whole=True), multiple=True, default=["0,1"], show_default="0,1",
+              metavar="N,..", help="Which levels of optimization to bench.")  # fmt: skip
 @click.option("--memory", is_flag=True, help="Also run each in a process of its own, and tell its peak memory.")
 @click.option("--profile", is_flag=True, help="Also tell which ops the time goes to.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the times.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plot("the times")
+@JSON
 def bench_command(
     model: Path,
     torch_model: str | None,
     weights: str | None,
     compare: tuple[str, ...],
-    batches: list[int],
+    batches: tuple[list[int], ...],
     threads: int | None,
     provider: str,
     rounds: int,
-    levels: list[int],
+    levels: tuple[list[int], ...],
     memory: bool,
     profile: bool,
     plot: Path | None,
@@ -74,11 +71,11 @@ def bench_command(
     from lrpc.inspect.bench.contestants import Machine, Torch
     from lrpc.inspect.bench.machine import cores
 
-    cases = [_case(model, options)] + [_case(model, _bare(options, name)) for name in compare]
+    cases = [_case(options)] + [_case(_bare(options, name)) for name in compare]
     torch = Torch(torch_model, weights or "none") if torch_model else None
     machine = Machine(provider, cores() if threads is None else threads)
-    setting = Setting(machine, torch, batches, rounds, levels, memory, profile)
-    with working(f"benching {model.name}") as report:
+    setting = Setting(machine, torch, [*chain(*batches)], rounds, [*chain(*levels)], memory, profile)
+    with progress(f"benching {model.name}") as report:
         result = bench(model, cases, setting, report)
     click.echo(result.to_json()) if as_json else _print(result)
     if plot is not None:
@@ -88,10 +85,10 @@ def bench_command(
         note(f"wrote {plot}")
 
 
-def _case(model: Path, options: dict[str, Any]) -> Any:
+def _case(options: dict[str, Any]) -> Any:
     from lrpc.inspect.bench.bench import Case
 
-    arguments = plan_arguments(model, **options)
+    arguments = plan_arguments(**options)
     known = not (options["composite"] or "").endswith(".toml")
     return Case(arguments["composite"], arguments["rules"], known, arguments["input"], arguments["output"])
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
-from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
-from lrpc.cli.show import note, working
+from lrpc.cli.options import MODEL, RULES_EPILOG, force, output
+from lrpc.cli.plan_options import plan_arguments, plan_options
+from lrpc.cli.show import note, progress
 from lrpc.emit.targets import TARGETS
 
 
 @click.command("compile", epilog=RULES_EPILOG, short_help="Compile a model into an explanation bundle.")
 @MODEL
-@click.option("-o", "output", type=click.Path(path_type=Path), help="Default: MODEL.lrp beside the model.")
+@output("Default: MODEL.lrp beside the model.")
 @plan_options
 @click.option(
     "-O",
@@ -36,7 +37,7 @@ from lrpc.emit.targets import TARGETS
 @click.option("--seed-input", is_flag=True, help="explain.onnx takes a seed shaped as the output, not a class.")
 @click.option("--tunable", is_flag=True, help="The graphs take each rule's epsilon and gamma as inputs with defaults.")
 @click.option("--half-forward", is_flag=True, help="Run the forward pass in float16, the relevance pass in float32.")
-@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@force("an existing bundle")
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for each canonization pass.")
 def compile_command(
     model: Path,
@@ -77,10 +78,10 @@ def compile_command(
 
     started = time.perf_counter()
     report = note if verbose else None
-    with working(f"compiling {model.name}"):
+    with progress(f"compiling {model.name}"):
         compiled = lrpc.compile(
             model,
-            **plan_arguments(model, **options),
+            **plan_arguments(**options),
             optimize=optimize,
             target=target,
             seed_input=seed_input,

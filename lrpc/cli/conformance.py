@@ -7,17 +7,20 @@ from typing import Any
 
 import click
 
-from lrpc.cli.show import note, table, working
+from lrpc.cli.numbers import number
+from lrpc.cli.options import PATH, bundle
+from lrpc.cli.show import note, progress, table
 
 
 @click.command("conformance", short_help="Run a bundle on every runtime that is installed, and compare.")
-@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE")
-@click.option("--tolerance", type=float, default=1e-4, show_default=True,
+@bundle("BUNDLE.lrp|FILE.onnx")
+@click.option("--tolerance", type=number(above=0), metavar="T", default=1e-4, show_default=True,
               help="How far from ONNX Runtime on the CPU is too far: a relative L2 distance.")  # fmt: skip
-@click.option("--node-modules", type=click.Path(path_type=Path), default=Path("node_modules"), show_default=True,
+@click.option("--node-modules", type=PATH, default=Path("node_modules"), show_default=True,
               metavar="DIR", help="Where the JavaScript runtimes are installed.")  # fmt: skip
-@click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for each runtime.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the table as JSON.")
+@click.option("--timeout", type=number(above=0), metavar="S", default=300.0, show_default=True,
+              help="Seconds for each runtime.")  # fmt: skip
+@click.option("--json", "json_file", type=PATH, metavar="FILE", help="Write the table as JSON.")
 def conformance_command(
     bundle: Path, tolerance: float, node_modules: Path, timeout: float, json_file: Path | None
 ) -> None:
@@ -34,7 +37,7 @@ def conformance_command(
     """
     from lrpc.inspect.conformance.conformance import conformance
 
-    with working(f"running {bundle.name}"):
+    with progress(f"running {bundle.name}"):
         result = conformance(bundle, node_modules, tolerance, timeout)
     columns, rows = cells(result)
     table(columns, rows, right=range(2, len(columns) - 1))

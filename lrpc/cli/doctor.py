@@ -9,8 +9,22 @@ from typing import Any
 import click
 import numpy as np
 
-from lrpc.cli.feeds import feeds_or_drawn
-from lrpc.cli.options import FEED, MODEL, RULES_EPILOG, plan_arguments, plan_options
+from lrpc.cli.feeds import load_or_draw_feeds
+from lrpc.cli.options import (
+    FEED,
+    FIT,
+    IMAGES,
+    JSON,
+    MODEL,
+    PATH,
+    RULES_EPILOG,
+    class_number,
+    classes,
+    force,
+    output,
+    plot,
+)
+from lrpc.cli.plan_options import plan_arguments, plan_options
 from lrpc.cli.show import note, steps, table
 from passes.file_errors import file_errors
 from passes.graph import sizes_of
@@ -18,26 +32,22 @@ from passes.graph import sizes_of
 
 @click.command("doctor", epilog=RULES_EPILOG, short_help="Find the rules that make relevance explode, and better ones.")
 @MODEL
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
+@IMAGES
 @plan_options
-@click.option(
-    "--class", "target", metavar="N", help="The class to explain, by number or name. Default: each top class."
-)
-@click.option("-o", "output", type=click.Path(path_type=Path),
-              help="The cured composite. Default: MODEL.cured.toml. With --grid, the folder: MODEL.sweep.")  # fmt: skip
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw the heatmaps before and after.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the traces before and after on a logarithmic axis.")
+@classes("each top class")
+@output("The cured composite. Default: MODEL.cured.toml. With --grid, the folder: MODEL.sweep.")
+@click.option("--picture", type=PATH, help="Draw the heatmaps before and after.")
+@plot("the traces before and after on a logarithmic axis")
 @click.option("--grid", metavar="gamma=..,epsilon=..",
               help="Instead of a cure, explain at every combination: gamma=0,0.25,1,epsilon=1e-6,1e-3.")  # fmt: skip
-@click.option("--fit", type=click.Choice(["crop", "stretch", "exact"]), default="crop", show_default=True,
-              help="How a picture of another size becomes the model's.")  # fmt: skip
+@FIT
 @FEED
-@click.option("--force", is_flag=True, help="Replace an existing file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@force("an existing file")
+@JSON
 def doctor_command(
     model: Path,
     images: tuple[Path, ...],
-    target: str | None,
+    classes: str | None,
     output: Path | None,
     picture: Path | None,
     plot: Path | None,
@@ -63,21 +73,21 @@ def doctor_command(
     """
     import lrpc
     from lrpc.bundle.input_spec import InputSpec
-    from lrpc.cli.explain import class_number
+    from lrpc.compiler import chosen_composite
     from lrpc.composites.composite import Composite, Entry
     from lrpc.images.read import load_images
     from lrpc.plan.inputs import input_spec, others_in
 
-    arguments = plan_arguments(model, **options)
+    arguments = plan_arguments(**options)
     plan = lrpc.plan_model(model, **arguments)
     spec = input_spec(plan.graph)
     if spec is None:
         spec = InputSpec(tuple(sizes_of(plan.graph.inputs[0], 1)))
     x, pictures = load_images(images, spec, fit)
-    chosen = class_number(target, spec.classes)
-    others = feeds_or_drawn(feeds, others_in(plan.graph), len(x))
+    seed_class = class_number(classes, spec.classes)
+    others = load_or_draw_feeds(feeds, others_in(plan.graph), len(x))
     if grid is not None:
-        _sweep(plan, x, others, pictures, chosen, grid, output or model.with_suffix(".sweep"))
+        _sweep(plan, x, others, pictures, seed_class, grid, output or model.with_suffix(".sweep"))
         return
     path = output or model.with_suffix(".cured.toml")
     if path.exists() and not force:
@@ -86,8 +96,8 @@ def doctor_command(
     from lrpc.inspect.diagnose.doctor import diagnose
 
     with steps(f"tracing {len(x)} pictures") as report:
-        found = diagnose(plan, x, chosen, report, others)
-    composite, rules = arguments["composite"], arguments["rules"]
+        found = diagnose(plan, x, seed_class, report, others)
+    composite, rules = chosen_composite(arguments["composite"], plan.graph), arguments["rules"]
     base = Composite(composite.name, (*(Entry(rule, pattern=p) for p, rule in rules), *composite.entries))
     if found.changes and found.cured:
         with file_errors(path, "written"):
@@ -162,7 +172,7 @@ def _sweep(
     x: np.ndarray,
     others: dict[str, np.ndarray],
     pictures: list[np.ndarray],
-    target: int | None,
+    seed_class: int | None,
     text: str,
     folder: Path,
 ) -> None:
@@ -177,7 +187,7 @@ def _sweep(
         raise click.BadParameter(str(error), param_hint="--grid") from error
     points = []
     with steps(f"sweeping {' x '.join(str(len(values)) for values in grid.values())} points") as report:
-        for point in sweep(compile_plan(plan), x, target, grid, folder, others):
+        for point in sweep(compile_plan(plan), x, seed_class, grid, folder, others):
             points.append(point)
             report(f"{point.label}: sum of |R| up to {np.nanmax(point.abs_sum):.3g}")
     rows = [

@@ -12,8 +12,21 @@ import click
 import numpy as np
 
 from lrpc.cli.feeds import load_feeds
-from lrpc.cli.options import FEED
-from lrpc.cli.show import note, working
+from lrpc.cli.numbers import named_number
+from lrpc.cli.options import (
+    FEED,
+    FIT,
+    IMAGES,
+    JSON,
+    bundle,
+    class_number,
+    classes,
+    execution_providers,
+    npz,
+    output,
+    provider,
+)
+from lrpc.cli.show import note, progress
 from passes.errors import LrpcError
 from passes.file_errors import file_errors
 
@@ -21,35 +34,32 @@ _TOP = 5
 
 
 @click.command("explain", short_help="Explain pictures: heatmaps, top classes, health.")
-@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE.lrp")
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Where the picture goes. Default: IMAGE.heatmap.png."
-)
-@click.option("--class", "target", metavar="N", help="The class to explain, by number or name. Default: the top class.")
-@click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@bundle()
+@IMAGES
+@output("Where the picture goes. Default: IMAGE.heatmap.png.", "--output")
+@classes()
+@provider()
 @click.option("--max-batch", type=click.IntRange(min=1), metavar="N",
               help="Run at most N samples at once, for small memory.")  # fmt: skip
 @click.option("--tf32", is_flag=True, help="On CUDA: faster convolutions, relevance agrees to about 3 digits.")
-@click.option("--npz", type=click.Path(path_type=Path), help="Also store input, output, relevance and health here.")
-@click.option("--fit", type=click.Choice(["crop", "stretch", "exact"]), default="crop", show_default=True,
-              help="How a picture of another size becomes the model's: cut out, scaled, or refused.")  # fmt: skip
-@click.option("--tune", multiple=True, metavar="NAME=VALUE",
+@npz("Also store input, output, relevance and health here.")
+@FIT
+@click.option("--tune", type=named_number, multiple=True, metavar="NAME=VALUE",
               help="Set an input of a bundle compiled with --tunable, as in gamma.gamma=0.5. Repeatable.")  # fmt: skip
 @FEED
 @click.option("--strict", is_flag=True, help="Exit with 1 if an explanation is not to be trusted.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def explain_command(
     bundle: Path,
     images: tuple[Path, ...],
     output: Path | None,
-    target: str | None,
+    classes: str | None,
     provider: str,
     max_batch: int | None,
     tf32: bool,
     npz: Path | None,
     fit: str,
-    tune: tuple[str, ...],
+    tune: tuple[tuple[str, float], ...],
     feeds: tuple[str, ...],
     strict: bool,
     as_json: bool,
@@ -71,20 +81,19 @@ def explain_command(
     from lrpc.runtime.explainer import Explainer
     from lrpc.runtime.health import HealthWarning
 
-    providers = [{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]]
-    explainer = Explainer(bundle, providers, max_batch=max_batch, tf32=tf32)
-    classes = explainer.manifest.classes
-    chosen, tunables = class_number(target, classes), dict(_tunable(text) for text in tune)
+    explainer = Explainer(bundle, execution_providers(provider), max_batch=max_batch, tf32=tf32)
+    names = explainer.manifest.classes
+    seed_class, tunables = class_number(classes, names), _tunables(tune)
     others = _others(explainer, images, fit, feeds)
     failed, done = False, 0
     for path in images:
         batch, pictures = load_inputs([path], explainer.manifest, fit)
         beside = part_of(others, explainer.others, slice(done, done + len(batch)))
         done += len(batch)
-        with working(f"explaining {path.name}"), warnings.catch_warnings():
+        with progress(f"explaining {path.name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore", HealthWarning)  # printed below, with the picture's name
-            result = explainer(batch, chosen, tunables, beside)
-        reports = [_report(path, i, result, classes, chosen) for i in range(len(batch))]
+            result = explainer(batch, seed_class, tunables, beside)
+        reports = [_report(path, i, result, names, seed_class) for i in range(len(batch))]
         failed |= any(report["alarm"] for report in reports)
         for sentence in explainer.outside_box(batch):
             note(f"Warning: {path}: {sentence}")
@@ -108,45 +117,32 @@ def _others(explainer: Any, images: tuple[Path, ...], fit: str, feeds: tuple[str
     return load_feeds(feeds, explainer.others, count)
 
 
-def class_number(text: str | None, classes: Sequence[str] | None) -> int | None:
-    """Read a class by number or name; the explainer checks the range."""
-    if text is None:
-        return None
-    if text.lstrip("-").isdigit():
-        return int(text)
-    if classes and text in classes:
-        return classes.index(text)
-    known = f"its {len(classes)} class names hold no {text!r}" if classes else "the model has no class names"
-    raise click.BadParameter(f"{text!r} is no class: {known}.", param_hint="--class")
+def _tunables(given: Sequence[tuple[str, float]]) -> dict[str, float]:
+    values = dict(given)
+    if len(values) < len(given):
+        raise click.BadParameter("one of the names is given twice.", param_hint="--tune")
+    return values
 
 
-def _tunable(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    try:
-        return name, float(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not NAME=NUMBER, as in gamma.gamma=0.5.", param_hint="--tune") from error
-
-
-def _report(path: Path, i: int, result: Any, names: Sequence[str] | None, chosen: int | None) -> dict[str, Any]:
+def _report(path: Path, i: int, result: Any, names: Sequence[str] | None, seed_class: int | None) -> dict[str, Any]:
     scores = result.output[i].astype(np.float64)
     exponentials = np.exp(scores - scores.max())
     shares = exponentials / exponentials.sum()
     order = [int(c) for c in np.argsort(-scores)[:_TOP]]
     health = {key: float(getattr(result.health, key)[i]) for key in ("sum", "abs_sum", "range", "nonfinite")}
-    explained = order[0] if chosen is None else chosen
+    explained = order[0] if seed_class is None else seed_class
     return {
         "image": str(path),
         "sample": i,
         "class": explained,
-        "name": _named(names, explained),
-        "top": [{"class": c, "name": _named(names, c), "score": scores[c], "softmax": shares[c]} for c in order],
+        "name": _class_name(names, explained),
+        "top": [{"class": c, "name": _class_name(names, c), "score": scores[c], "softmax": shares[c]} for c in order],
         "health": health,
         "alarm": result.alarms[i],
     }
 
 
-def _named(names: Sequence[str] | None, index: int) -> str | None:
+def _class_name(names: Sequence[str] | None, index: int) -> str | None:
     """Return a class's name, None where the model tells of none."""
     return names[index] if names and index < len(names) else None
 

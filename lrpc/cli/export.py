@@ -6,44 +6,22 @@ from pathlib import Path
 
 import click
 
-from lrpc.cli.show import note, working
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not a list of numbers such as 0.5,0.5,0.5.") from error
-
-
-def _shape(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        shape = [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not a shape such as 3,224,224.") from error
-    if min(shape) < 1:
-        raise click.BadParameter(f"{text!r} is not a shape such as 3,224,224 (without the batch).")
-    return shape
+from lrpc.cli.numbers import numbers
+from lrpc.cli.options import force, output, weights
+from lrpc.cli.show import note, progress
 
 
 @click.command("export", short_help="Write a PyTorch model as an ONNX file.")
 @click.argument("model", metavar="torchvision:NAME|MODULE:FACTORY")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: NAME.onnx.")
-@click.option(
-    "--weights",
-    default="none",
-    show_default=True,
-    metavar="none|DEFAULT|FILE.pt",
-    help="Random weights, torchvision's pretrained ones (downloaded), or a state dict.",
+@output("Default: NAME.onnx.", "--output")
+@weights(
+    "Random weights, torchvision's pretrained ones (downloaded), or a state dict.", default="none", show_default=True
 )
-@click.option("--input-shape", callback=_shape, metavar="C,H,W", help="One sample's shape, without the batch.")
-@click.option("--mean", callback=_numbers, metavar="M,..", help="Per channel, for pixel values in [0, 1].")
-@click.option("--std", callback=_numbers, metavar="S,..", help="Per channel, likewise.")
-@click.option("--force", is_flag=True, help="Replace an existing file.")
+@click.option("--input-shape", type=numbers(whole=True, least=1), metavar="C,H,W",
+              help="One sample's shape, without the batch: 3,224,224.")  # fmt: skip
+@click.option("--mean", type=numbers(), metavar="M,..", help="Per channel, for pixel values in [0, 1].")
+@click.option("--std", type=numbers(above=0), metavar="S,..", help="Per channel, likewise.")
+@force("an existing file")
 def export_command(
     model: str,
     output: Path | None,
@@ -69,9 +47,9 @@ def export_command(
         raise click.UsageError(f"{path} exists already; replace it with --force, or choose another name with -o.")
     from lrpc.export import export, load_torch, weight_files
 
-    with working(f"building {model}"):
+    with progress(f"building {model}"):
         loaded = load_torch(model, weights=weights, input_shape=input_shape, mean=mean, std=std)
-    with working(f"exporting {model}"):
+    with progress(f"exporting {model}"):
         export(loaded, path)
     if weights == "none":
         note(f"{model} has random weights: its explanations mean nothing (--weights DEFAULT or FILE.pt).")

@@ -19,18 +19,18 @@ def load_feeds(texts: Sequence[str], wanted: Sequence[Other], count: int) -> Arr
 
     count: of samples. A file of one sample without a batch axis is for all of them.
     """
-    return checked_others(_loaded(texts, wanted, count), wanted, count)
+    return checked_others(_load(texts, wanted, count), wanted, count)
 
 
-def feeds_or_drawn(texts: Sequence[str], wanted: Sequence[Other], count: int) -> Arrays:
+def load_or_draw_feeds(texts: Sequence[str], wanted: Sequence[Other], count: int) -> Arrays:
     """Load as `load_feeds` does; inputs that are not given get the values of `drawn`, with a note on stderr."""
-    loaded = _loaded(texts, wanted, count)
+    loaded = _load(texts, wanted, count)
     if missing := [str(other) for other in wanted if other.name not in loaded]:
         click.echo(f"{', '.join(missing)}: random values (seed 0); give others with --feed NAME=FILE.npy", err=True)
     return checked_others({**drawn(tuple(wanted), count), **loaded}, wanted, count)
 
 
-def _loaded(texts: Sequence[str], wanted: Sequence[Other], count: int) -> Arrays:
+def _load(texts: Sequence[str], wanted: Sequence[Other], count: int) -> Arrays:
     ranks = {other.name: len(other.shape) for other in wanted if other.batched}
     loaded: Arrays = {}
     for text in texts:

@@ -35,16 +35,16 @@ class LrpcGroup(click.Group):
             raise
         except (OSError, ValueError) as error:
             _raise_if(ctx, error)
-            _fail(ctx, f"Error: {told(error)}" if reason_of(error) else _unexpected(error))
+            _fail(ctx, f"Error: {told(error)}" if reason_of(error) else _own_fault(error))
         except MemoryError as error:
             _raise_if(ctx, error)
             _fail(ctx, "Error: not enough memory. Use a smaller batch or image.")
         except Exception as error:
             _raise_if(ctx, error)
-            _fail(ctx, _unexpected(error))
+            _fail(ctx, _own_fault(error))
 
 
-def _unexpected(error: Exception) -> str:
+def _own_fault(error: Exception) -> str:
     return (
         f"Error: lrpc failed unexpectedly ({type(error).__name__}: {error}). "
         "Run it again as `lrpc --debug ...` and report what it prints."

@@ -6,11 +6,12 @@ import json
 
 import click
 
+from lrpc.cli.options import JSON
 from lrpc.cli.show import table
 
 
 @click.command("ops", short_help="List the operators that relevance runs through.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def ops_command(as_json: bool) -> None:
     """List the operators that relevance runs through, after canonization, and the rules that each takes.
 

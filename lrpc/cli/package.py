@@ -8,25 +8,26 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from lrpc.cli.options import PATH, bundle, force, provider
+
 _OWN = {"web": ("runtime", "title"), "triton": ("name", "max_batch", "provider")}
 """The options that mean something for one destination alone."""
 
 
 @click.command("package", short_help="Write a compiled file as a web page or for a server.")
-@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE.lrp|FILE.explain.onnx")
-@click.option("--web", type=click.Path(path_type=Path), metavar="DIR",
+@bundle("BUNDLE.lrp|FILE.explain.onnx")
+@click.option("--web", type=PATH, metavar="DIR",
               help="Write a static web page into this folder.")  # fmt: skip
-@click.option("--runtime", type=click.Path(path_type=Path), default="node_modules/onnxruntime-web/dist", metavar="DIR",
+@click.option("--runtime", type=PATH, default="node_modules/onnxruntime-web/dist", metavar="DIR",
               show_default=True, help="--web: `dist` of the npm package onnxruntime-web.")  # fmt: skip
 @click.option("--title", help="--web: of the page. Default: the file's name.")
-@click.option("--triton", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("--triton", type=PATH, metavar="DIR",
               help="Write a model into this Triton model repository: configuration, labels, model.")  # fmt: skip
 @click.option("--name", help="--triton: the model's name. Default: the file's, without its suffix.")
 @click.option("--max-batch", type=click.IntRange(min=1), metavar="N",
               help="--triton: how many samples it may join. Default: 8; none where the batch is fixed.")  # fmt: skip
-@click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
-              help="--triton: where it runs the model.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace what is there of this name.")
+@provider("--triton: where it runs the model.")
+@force("what is there of this name")
 def package_command(bundle: Path, web: Path | None, triton: Path | None, force: bool, **_: Any) -> None:
     """Write a compiled file as a web page that explains pictures, or as a model of a Triton server.
 

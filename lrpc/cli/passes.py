@@ -7,12 +7,13 @@ import json
 
 import click
 
+from lrpc.cli.options import JSON
 from lrpc.cli.show import table
 
 
 @click.command("passes", short_help="List the canonization passes.")
 @click.option("--details", is_flag=True, help="Print what each pass needs, gives, keeps and declines.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def passes_command(details: bool, as_json: bool) -> None:
     """List the canonization passes in the order in which `lrpc compile` runs them.
 

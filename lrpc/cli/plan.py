@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrpc.cli.options import MODEL, RULES_EPILOG, plan_arguments, plan_options
+from lrpc.cli.options import JSON, MODEL, RULES_EPILOG
+from lrpc.cli.plan_options import plan_arguments, plan_options
 from lrpc.cli.show import table
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show what is known of each linear layer, and the formulas that -O1 leaves.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def plan_command(model: Path, with_facts: bool, as_json: bool, **options: Any) -> None:
     """Show which rule each layer of the canonized model gets, and why; nothing is written.
 
@@ -42,7 +43,7 @@ def plan_command(model: Path, with_facts: bool, as_json: bool, **options: Any) -
     import lrpc
     from lrpc.plan.certificate import certify
 
-    plan = lrpc.plan_model(model, **plan_arguments(model, **options))
+    plan = lrpc.plan_model(model, **plan_arguments(**options))
     if with_facts:
         _print_facts(plan, as_json)
         return

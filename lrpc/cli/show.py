@@ -50,7 +50,7 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def working(what: str) -> Iterator[Callable[[str], None]]:
+def progress(what: str) -> Iterator[Callable[[str], None]]:
     """Show that something is going on, and the step that is reported last; nothing is left behind."""
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -9,30 +9,41 @@ import click
 import numpy as np
 
 from lrpc.cli.feeds import load_feeds
-from lrpc.cli.options import FEED
-from lrpc.cli.show import note, table, working
+from lrpc.cli.options import (
+    FEED,
+    FIT,
+    JSON,
+    PATH,
+    bundle,
+    class_number,
+    classes,
+    execution_providers,
+    npz,
+    plot,
+    provider,
+)
+from lrpc.cli.show import note, progress, table
 from passes.file_errors import file_errors
 
 
 @click.command("trace", short_help="Show, layer by layer, where relevance grows.")
-@click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE.lrp")
-@click.argument("image", type=click.Path(path_type=Path), metavar="IMAGE")
-@click.option("--class", "target", metavar="N", help="The class to explain, by number or name. Default: the top class.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the trace on a logarithmic axis, as PNG or SVG.")
+@bundle()
+@click.argument("image", type=PATH, metavar="IMAGE")
+@classes()
+@plot("the trace on a logarithmic axis, as PNG or SVG")
 @click.option("--layer", "layers", multiple=True, metavar="NAME",
               help="Store the relevance arriving at this layer too (with --npz). Repeatable.")  # fmt: skip
-@click.option("--npz", type=click.Path(path_type=Path), help="Where: one array per layer, and `input`.")
-@click.option("--graph", type=click.Path(path_type=Path),
+@npz("Where --layer stores: one array per layer, and `input`.")
+@click.option("--graph", type=PATH,
               help="Write the traced graph itself, beside the bundle's weights.bin, to run it elsewhere.")  # fmt: skip
-@click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--fit", type=click.Choice(["crop", "stretch", "exact"]), default="crop", show_default=True,
-              help="How a picture of another size becomes the model's.")  # fmt: skip
+@provider()
+@FIT
 @FEED
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def trace_command(
     bundle: Path,
     image: Path,
-    target: str | None,
+    classes: str | None,
     plot: Path | None,
     layers: tuple[str, ...],
     npz: Path | None,
@@ -53,18 +64,17 @@ def trace_command(
     lrpc trace resnet50.lrp dog.jpg --plot trace.png
     lrpc trace resnet50.lrp dog.jpg --layer layer3.5.add --npz hidden.npz
     """
-    from lrpc.cli.explain import class_number
     from lrpc.images.read import load_inputs
     from lrpc.inspect.diagnose.trace import Tracer
 
     if layers and npz is None:
         raise click.UsageError("--layer needs --npz FILE to store its relevance in.")
-    tracer = Tracer(bundle, [{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[provider]], layers)
+    tracer = Tracer(bundle, execution_providers(provider), layers)
     manifest = tracer.explainer.manifest
     batch, _ = load_inputs([image], manifest, fit)
     others = load_feeds(feeds, tracer.explainer.others, len(batch))
-    with working(f"tracing {image.name}"):
-        trace = tracer(batch, class_number(target, manifest.classes), others)
+    with progress(f"tracing {image.name}"):
+        trace = tracer(batch, class_number(classes, manifest.classes), others)
     for sample in range(len(batch)):
         click.echo(trace.to_json(sample)) if as_json else _print(trace, sample)
     if plot is not None:

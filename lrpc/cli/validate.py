@@ -7,31 +7,30 @@ from typing import Any
 
 import click
 
-from lrpc.cli.feeds import feeds_or_drawn
-from lrpc.cli.options import FEED, MODEL, RULES_EPILOG, plan_arguments, plan_options
-from lrpc.cli.show import table, working
+from lrpc.cli.feeds import load_or_draw_feeds
+from lrpc.cli.options import FEED, JSON, MODEL, PATH, RULES_EPILOG, TORCH, class_number, classes, weights
+from lrpc.cli.plan_options import plan_arguments, plan_options
+from lrpc.cli.show import progress, table
 
 
 @click.command("validate", epilog=RULES_EPILOG, short_help="Compare with a float64 reference, layer by layer.")
 @MODEL
 @click.option("--reference", type=click.Choice(["oracle", "zennit"]), required=True,
               help="The formulas in float64, or zennit on the PyTorch model.")  # fmt: skip
-@click.option(
-    "--torch", "torch_model", metavar="torchvision:NAME|MODULE:FACTORY", help="The PyTorch model, for zennit."
-)
-@click.option("--weights", default="none", metavar="none|DEFAULT|FILE.pt", help="Its weights.")
+@TORCH
+@weights(default="none")
 @plan_options
-@click.option("--image", type=click.Path(path_type=Path), help="A picture or .npy file. Default: random values.")
-@click.option("--class", "target", type=int, metavar="N", help="The class to explain. Default: the top class.")
+@click.option("--image", type=PATH, help="A picture or .npy file. Default: random values.")
+@classes()
 @FEED
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 def validate_command(
     model: Path,
     reference: str,
     torch_model: str | None,
     weights: str,
     image: Path | None,
-    target: int | None,
+    classes: str | None,
     feeds: tuple[str, ...],
     as_json: bool,
     **options: Any,
@@ -52,12 +51,14 @@ def validate_command(
             "--reference zennit needs the PyTorch model: --torch torchvision:NAME or MODULE:FACTORY."
         )
     import lrpc
+    from lrpc.compiler import chosen_composite
     from lrpc.inspect.inputs import validation_input
     from lrpc.inspect.validate.comparable import check_comparable
     from lrpc.inspect.validate.validation import COPIES, validate
+    from lrpc.plan.inputs import input_spec
     from passes.errors import LrpcError
 
-    arguments = plan_arguments(model, **options)
+    arguments = plan_arguments(**options)
     if reference == "zennit" and (options["rules"] or (options["composite"] or "").endswith(".toml")):
         raise click.UsageError(
             "zennit knows its own composites only; check --rule and TOML files with --reference oracle."
@@ -66,14 +67,16 @@ def validate_command(
     if reference == "zennit":
         check_comparable(plan)
     others = _others(plan, feeds)
-    x, seed = validation_input(plan, image, target, others)
+    spec = input_spec(plan.graph)
+    x, seed = validation_input(plan, image, class_number(classes, spec.classes if spec else None), others)
     if reference == "oracle":
         run = _oracle(plan, others)
     elif plan.graph.inputs[1:]:
         raise LrpcError("The zennit reference explains models of one input.", hint="Take --reference oracle.")
     else:
-        run = _zennit(str(torch_model), weights, arguments["composite"], x.shape[1:])
-    with working(f"comparing with {reference} in float64 and float32"):
+        composite = chosen_composite(arguments["composite"], plan.graph)
+        run = _zennit(str(torch_model), weights, composite, x.shape[1:])
+    with progress(f"comparing with {reference} in float64 and float32"):
         result = validate(plan, x, seed, reference, run, others(COPIES))
     click.echo(result.to_json()) if as_json else _print(result)
     if not result.passed:
@@ -86,7 +89,7 @@ def _others(plan: Any, feeds: tuple[str, ...]) -> Any:
     from lrpc.plan.inputs import others_in
 
     wanted = others_in(plan.graph)
-    one = feeds_or_drawn(feeds, wanted, 1)
+    one = load_or_draw_feeds(feeds, wanted, 1)
     return lambda count: repeated(one, wanted, count)
 
 

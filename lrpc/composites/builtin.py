@@ -44,7 +44,7 @@ TUTORIAL_EPSILON = "eps=0.25,floor=1e-9,scale=rms,unsigned"
 """The lrp-tutorial's heuristic: z + 0.25 * rms(z) + 1e-9."""
 
 
-def _recorded(constructor: Callable[P, Composite]) -> Callable[P, Composite]:
+def _record(constructor: Callable[P, Composite]) -> Callable[P, Composite]:
     """Let a composite remember the parameters that it was built with."""
 
     @functools.wraps(constructor)
@@ -94,7 +94,7 @@ def _composite(
     return Composite(name, (*first, *_base(*bare), *layers))
 
 
-@_recorded
+@_record
 def epsilon_gamma_box(
     low: Bound,
     high: Bound,
@@ -115,7 +115,7 @@ def epsilon_gamma_box(
     return _composite("epsilon_gamma_box", convolution, dense, _norms(stabilizer, sum_stabilizer), first)
 
 
-@_recorded
+@_record
 def epsilon_plus(
     epsilon: Epsilon = 1e-6,
     stabilizer: Epsilon = 1e-6,
@@ -129,7 +129,7 @@ def epsilon_plus(
     return _composite("epsilon_plus", convolution, dense, _norms(stabilizer, sum_stabilizer))
 
 
-@_recorded
+@_record
 def epsilon_plus_flat(
     epsilon: Epsilon = 1e-6,
     stabilizer: Epsilon = 1e-6,
@@ -144,7 +144,7 @@ def epsilon_plus_flat(
     return _composite("epsilon_plus_flat", convolution, dense, _norms(stabilizer, sum_stabilizer), first)
 
 
-@_recorded
+@_record
 def epsilon_alpha2_beta1(
     epsilon: Epsilon = 1e-6,
     stabilizer: Epsilon = 1e-6,
@@ -158,7 +158,7 @@ def epsilon_alpha2_beta1(
     return _composite("epsilon_alpha2_beta1", convolution, dense, _norms(stabilizer, sum_stabilizer))
 
 
-@_recorded
+@_record
 def epsilon_alpha2_beta1_flat(
     epsilon: Epsilon = 1e-6,
     stabilizer: Epsilon = 1e-6,
@@ -173,7 +173,7 @@ def epsilon_alpha2_beta1_flat(
     return _composite("epsilon_alpha2_beta1_flat", convolution, dense, _norms(stabilizer, sum_stabilizer), first)
 
 
-@_recorded
+@_record
 def excitation_backprop(
     stabilizer: Epsilon = 1e-6,
     zero_params: ZeroParams = None,
@@ -196,7 +196,7 @@ def excitation_backprop(
     return Composite("excitation_backprop", entries)
 
 
-@_recorded
+@_record
 def bounded(
     stabilizer: Epsilon = 1e-6,
     zero_params: ZeroParams = None,
@@ -213,7 +213,7 @@ def bounded(
     return _composite("bounded", layer, layer, (sums, rules.abs_split(stabilizer)))
 
 
-@_recorded
+@_record
 def tutorial(
     low: Bound,
     high: Bound,
@@ -241,19 +241,19 @@ def tutorial(
     return Composite("tutorial", (*entries, *rest))
 
 
-@_recorded
+@_record
 def deconvnet() -> Composite:
     """The gradient, with ReLU replaced by DeconvNet's. Source: Zeiler and Fergus 2014."""
     return _relu_composite("deconvnet", rules.ReluDeconvNet())
 
 
-@_recorded
+@_record
 def guided_backprop() -> Composite:
     """The gradient, with ReLU replaced by Guided Backprop's. Source: Springenberg et al. 2015."""
     return _relu_composite("guided_backprop", rules.ReluGuidedBackprop())
 
 
-@_recorded
+@_record
 def beta_smooth(beta_smooth: float = 10.0) -> Composite:
     """The gradient, with ReLU's smoothed to a sigmoid. Source: Dombrowski et al. 2019."""
     return _relu_composite("beta_smooth", rules.ReluBetaSmooth(beta_smooth))

@@ -45,6 +45,14 @@ class Entry:
     leaf: tuple[int, int] | None = None
     origin: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for conditions that no layer can meet."""
+        if self.first and not self.kinds:
+            raise ValueError("the first layer needs a kind that it is the first of")
+        for name, limits in (("index", self.index), ("leaf", self.leaf)):
+            if limits is not None and not 0 <= limits[0] <= limits[1]:
+                raise ValueError(f"{name} is a first and a last place, counted from 0, not {list(limits)}")
+
     def matches(self, layer: str, op: str, kind: Kind, place: Place) -> bool:
         """Whether this entry applies to a layer."""
         return (

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,102 +29,169 @@ from lrpc.composites.composite import Composite, Entry
 from lrpc.rules.kinds import Kind
 from lrpc.rules.text import parse_rule
 from passes.errors import LrpcError
+from passes.file_errors import file_errors, is_file
 
-_TOP_KEYS = {"name", "base", "parameters", "rule"}
-_RULE_KEYS = {"rule", "kind", "op", "layer", "first", "index", "leaf"}
+_HINT = 'An entry reads: [[rule]] kind = "convolution", layer = "layer1.*", rule = "gamma(0.25)".'
 
 
 def composite_from_toml(path: str | Path) -> Composite:
     """Read a composite. Raises LrpcError naming the file, the entry and what is wrong with it."""
     path = Path(path)
+    if not is_file(path):
+        raise LrpcError(f"{path} cannot be read: {'it is no file' if path.exists() else 'there is no such file'}.")
+    with file_errors(path):
+        content = path.read_bytes()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return _composite(table, path.stem)
-    except OSError as error:
-        raise LrpcError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, TypeError) as error:
-        raise LrpcError(f"{path} is not a composite: {error}", hint=_HINT) from error
+        return _composite(tomllib.loads(content.decode()), _encodable(path.stem))
+    except RecursionError as error:
+        raise LrpcError(f"{path} is not a composite: it is nested too deeply.", hint=_HINT) from error
+    except ValueError as error:
+        raise LrpcError(f"{path} is not a composite: {error}.", hint=_HINT) from error
 
 
 def composite_to_toml(composite: Composite) -> str:
-    """Write a composite as the text of a file that `composite_from_toml` reads as the same entries."""
-    blocks = [f"name = {json.dumps(composite.name)}"]
+    """Write a composite as the text of a file that `composite_from_toml` reads as the same entries.
+
+    Raises LrpcError for a name, a pattern or an op that no text file can hold: half a pair of surrogates.
+    """
+    blocks = [f"name = {_text(composite.name)}"]
     for entry in composite.entries:
-        conditions: dict[str, Any] = {
-            "layer": entry.pattern if entry.pattern != "*" else None,
-            "kind": [str(kind) for kind in entry.kinds],
-            "op": list(entry.ops),
-            "first": entry.first or None,
-            "index": list(entry.index) if entry.index else None,
-            "leaf": list(entry.leaf) if entry.leaf else None,
+        conditions = {
+            "layer": [] if entry.pattern == "*" else [_text(entry.pattern)],
+            "kind": [_texts(entry.kinds)] if entry.kinds else [],
+            "op": [_texts(entry.ops)] if entry.ops else [],
+            "first": ["true"] if entry.first else [],
+            "index": [str(list(entry.index))] if entry.index else [],
+            "leaf": [str(list(entry.leaf))] if entry.leaf else [],
         }
-        lines = [f"{key} = {json.dumps(value)}" for key, value in conditions.items() if value]
-        blocks.append("\n".join(["[[rule]]", *lines, f"rule = {json.dumps(str(entry.rule))}"]))
+        lines = [f"{key} = {text}" for key, texts in conditions.items() for text in texts]
+        blocks.append("\n".join(["[[rule]]", *lines, f"rule = {_text(str(entry.rule))}"]))
     return "\n\n".join(blocks) + "\n"
 
 
-_HINT = 'An entry reads: [[rule]] kind = "convolution", layer = "layer1.*", rule = "gamma(0.25)".'
+def _text(value: str) -> str:
+    """Write a basic string: what JSON escapes, TOML reads so too, if characters stand for themselves; and DEL."""
+    if value != _encodable(value):
+        raise LrpcError(
+            f"{value!a} cannot be written: it holds half a pair of surrogates, which no text file can.",
+            hint="Rename it.",
+        )
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _texts(values: tuple[str, ...]) -> str:
+    return f"[{', '.join(map(_text, values))}]"
+
+
+def _encodable(text: str) -> str:
+    """Return what a text file can hold of a text."""
+    return text.encode("utf-8", "replace").decode()
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list(value: object) -> bool:
+    return _is_text(value) or (isinstance(value, list) and all(map(_is_text, value)))
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_range(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(end) is int for end in value)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _are_tables(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_table, value))
+
+
+Keys = Mapping[str, tuple[Callable[[object], bool], str]]
+"""What tells whether a key's value can be one, and what it is in words."""
+_TOP_KEYS: Keys = {
+    "name": (_is_text, "a text"),
+    "base": (_is_text, "the name of a composite"),
+    "parameters": (_is_table, "a table, as in { epsilon = 0.1 }"),
+    "rule": (_are_tables, "a list of tables, each under its [[rule]]"),
+}
+_RULE_KEYS: Keys = {
+    "rule": (_is_text, 'a rule in quotes, as in "gamma(0.25)"'),
+    "kind": (_is_list, "a kind in quotes, or a list of them"),
+    "op": (_is_list, "an op in quotes, or a list of them"),
+    "layer": (_is_text, "a pattern in quotes"),
+    "first": (_is_flag, "true or false"),
+    "index": (_is_range, "[first, last]"),
+    "leaf": (_is_range, "[first, last]"),
+}
 
 
 def _composite(table: Mapping[str, Any], stem: str) -> Composite:
-    _check_keys(table, _TOP_KEYS, "the file")
+    _check(table, _TOP_KEYS, "the file")
     entries = [_entry(item, f"rule {number}") for number, item in enumerate(table.get("rule", []), start=1)]
     if "base" in table:
-        entries += base_composite(table["base"], table.get("parameters", {})).entries
+        entries += _base(table["base"], table.get("parameters", {})).entries
+    elif "parameters" in table:
+        raise ValueError("it has parameters, and no base that takes them")
     if not entries:
         raise ValueError("it has neither [[rule]] entries nor a base")
     return Composite(table.get("name", stem), tuple(entries))
 
 
-def base_composite(name: str, parameters: Mapping[str, Any]) -> Composite:
+def _base(name: str, parameters: Mapping[str, Any]) -> Composite:
     """Build a named composite; hyphens may stand for underscores. Raises ValueError."""
     constructor = COMPOSITES.get(name.replace("-", "_"))
     if constructor is None:
         raise ValueError(f"there is no composite {name!r}; there are {', '.join(COMPOSITES)}")
     try:
         return constructor(**parameters)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"composite {name}: {error}") from error
 
 
 def _entry(item: Mapping[str, Any], place: str) -> Entry:
-    _check_keys(item, _RULE_KEYS, place)
+    _check(item, _RULE_KEYS, place)
     if "rule" not in item:
         raise ValueError(f"{place} has no key 'rule'")
-    kinds = tuple(_kind(name, place) for name in _listed(item.get("kind", [])))
-    if item.get("first") and not kinds:
-        raise ValueError(f"{place}: first = true needs a kind")
-    return Entry(
-        parse_rule(item["rule"]),
-        kinds=kinds,
-        ops=tuple(_listed(item.get("op", []))),
-        pattern=item.get("layer", "*"),
-        first=bool(item.get("first", False)),
-        index=_limits(item, "index", place),
-        leaf=_limits(item, "leaf", place),
-    )
+    index, leaf = (tuple(item[key]) if key in item else None for key in ("index", "leaf"))
+    try:
+        return Entry(
+            parse_rule(item["rule"]),
+            kinds=tuple(map(_kind, _as_list(item.get("kind", [])))),
+            ops=tuple(_as_list(item.get("op", []))),
+            pattern=item.get("layer", "*"),
+            first=item.get("first", False),
+            index=index,
+            leaf=leaf,
+        )
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
 
 
-def _limits(item: Mapping[str, Any], key: str, place: str) -> tuple[int, int] | None:
-    limits = item.get(key)
-    if limits is None:
-        return None
-    if not isinstance(limits, list) or len(limits) != 2 or not all(isinstance(limit, int) for limit in limits):
-        raise ValueError(f"{place}: {key} is [first, last], not {limits!r}")
-    return limits[0], limits[1]
-
-
-def _kind(name: str, place: str) -> Kind:
+def _kind(name: str) -> Kind:
     try:
         return Kind(name.replace("-", "_"))
     except ValueError:
-        raise ValueError(f"{place}: there is no kind {name!r}; there are {', '.join(Kind)}") from None
+        raise ValueError(f"there is no kind {name!r}; there are {', '.join(Kind)}") from None
 
 
-def _listed(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
+def _as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
-def _check_keys(table: Mapping[str, Any], known: set[str], place: str) -> None:
-    if unknown := sorted(set(table) - known):
+def _check(table: Mapping[str, Any], known: Keys, place: str) -> None:
+    if unknown := sorted(set(table) - set(known)):
         raise ValueError(f"{place} has unknown keys {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    for key, value in table.items():
+        fits, what = known[key]
+        if not fits(value):
+            shown = repr(value)
+            raise ValueError(f"{place}: {key} is {what}, not {shown if len(shown) < 80 else f'{shown[:80]}...'}")

@@ -36,7 +36,7 @@ def module_to_proto(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto
             f"{type(module).__name__} has more than 2 GB of weights, the most that one ONNX message can hold.",
             hint="Write it to a file first, with `lrpc export` or lrpc.export.export, and give lrpc its path.",
         )
-    return _annotated(program.model_proto, module)
+    return _annotate(program.model_proto, module)
 
 
 def write_module(module: nn.Module, example: torch.Tensor, path: Path, metadata: Mapping[str, str]) -> None:
@@ -51,7 +51,7 @@ def write_module(module: nn.Module, example: torch.Tensor, path: Path, metadata:
         proto = onnx.load(path, load_external_data=False)
     else:
         proto = program.model_proto
-    onnx.helper.set_model_props(_annotated(proto, module), dict(metadata))
+    onnx.helper.set_model_props(_annotate(proto, module), dict(metadata))
     path.write_bytes(proto.SerializeToString())
 
 
@@ -108,7 +108,7 @@ def _is_large(program: ONNXProgram) -> bool:
     return sum(weight.nbytes for weight in weights if weight is not None) > LARGEST
 
 
-def _annotated(proto: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
+def _annotate(proto: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
     """Replace the exporter's metadata, which tells local paths, by the layer, its class and its leaf index."""
     leaves = [name for name, child in module.named_modules() if not any(child.children())]
     index = {name: position for position, name in enumerate(leaves)}

@@ -73,7 +73,7 @@ def contact_sheet(
     side: the pictures are scaled to this height, without smoothing where that enlarges them.
     """
     font = ImageFont.load_default(size=14)
-    scaled = [[_scaled(picture, side) for picture in row] for row in rows]
+    scaled = [[_scale(picture, side) for picture in row] for row in rows]
     widths = [max(row[i].width for row in scaled) for i in range(len(columns))]
     line = _CAPTION if labels else 0
     height = _CAPTION + 2 * _PAD + len(rows) * (side + line + _PAD)
@@ -101,7 +101,7 @@ def save_picture(picture: Image.Image, path: Path) -> None:
         raise LrpcError(f"{path} cannot be written: {error}.", hint="Give a name that ends in .png.") from error
 
 
-def _scaled(picture: np.ndarray, side: int) -> Image.Image:
+def _scale(picture: np.ndarray, side: int) -> Image.Image:
     image = Image.fromarray(picture).convert("RGB")
     filter_ = Image.Resampling.NEAREST if image.height < side else Image.Resampling.LANCZOS
     return image.resize((round(image.width * side / image.height), side), filter_)

@@ -31,7 +31,7 @@ def read_picture(path: Path, mode: str) -> Image.Image:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return _decoded(Image.open(stream, formats=formats), mode, path)
+                return _decode(Image.open(stream, formats=formats), mode, path)
         except Image.DecompressionBombError as error:
             raise _too_large(path) from error
         except (LrpcError, MemoryError):
@@ -42,7 +42,7 @@ def read_picture(path: Path, mode: str) -> Image.Image:
             raise LrpcError(reason) from error
 
 
-def _decoded(picture: Image.Image, mode: str, path: Path) -> Image.Image:
+def _decode(picture: Image.Image, mode: str, path: Path) -> Image.Image:
     if picture.width * picture.height > MOST_PIXELS:
         raise _too_large(path)
     picture.load()

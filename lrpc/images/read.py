@@ -82,13 +82,13 @@ def _load_picture(path: Path, spec: InputSpec, fit: str) -> np.ndarray:
             hint="Export it with `lrpc export ... --mean M --std S`, or give an .npy file of normalised samples.",
         )
     picture = read_picture(path, "L" if spec.shape[0] == 1 else "RGB")
-    pixels = np.asarray(_fitted(picture, spec, fit, path), np.float32) / 255
+    pixels = np.asarray(_fit(picture, spec, fit, path), np.float32) / 255
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     normalised: np.ndarray = ((planes - _channels(spec.mean)) / _channels(spec.std)).astype(np.float32)
     return normalised
 
 
-def _fitted(picture: Image.Image, spec: InputSpec, fit: str, path: Path) -> Image.Image:
+def _fit(picture: Image.Image, spec: InputSpec, fit: str, path: Path) -> Image.Image:
     height, width = spec.shape[1:]
     if picture.size == (width, height):
         return picture

@@ -27,9 +27,9 @@ def random_others(plan: Plan) -> Others:
 
 
 def validation_input(
-    plan: Plan, image: Path | None = None, target: int | None = None, others: Others | None = None
+    plan: Plan, image: Path | None = None, seed_class: int | None = None, others: Others | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a batch of one and its seed: a one-hot of `target`, or of the class with the largest output.
+    """Return a batch of one and its seed: a one-hot of `seed_class`, or of the class with the largest output.
 
     image: a picture or an .npy file; None draws values in the input's range with a fixed seed.
     others: by default random ones.  Raises LrpcError where an input's size is unknown or the class out of range.
@@ -44,9 +44,9 @@ def validation_input(
     if output.ndim != 2:
         raise LrpcError(f"The output of {plan.graph.name} has {output.ndim} axes; validate takes (n, classes).")
     classes = output.shape[1]
-    if target is not None and not 0 <= target < classes:
-        raise LrpcError(f"Class {target} is out of range: the model has classes 0 to {classes - 1}.")
-    chosen = output.argmax(axis=1) if target is None else np.full(len(x), target)
+    if seed_class is not None and not 0 <= seed_class < classes:
+        raise LrpcError(f"Class {seed_class} is out of range: the model has classes 0 to {classes - 1}.")
+    chosen = output.argmax(axis=1) if seed_class is None else np.full(len(x), seed_class)
     return x, np.eye(classes, dtype=np.float32)[chosen]
 
 

@@ -67,7 +67,7 @@ def config_text(
     labels: an output's name and the file with a label for each of its values.
     """
     blocks = [
-        f"name: {_quoted(name)}",
+        f"name: {_quote(name)}",
         'platform: "onnxruntime_onnx"',
         'backend: "onnxruntime"',
         f"max_batch_size: {max_batch}",
@@ -91,14 +91,14 @@ def _tensor(value: onnx.ValueInfoProto) -> Tensor:
 
 def _block(field: str, tensor: Tensor, batched: bool, labels: tuple[str, str] | None = None) -> str:
     dims = [-1 if size is None else size for size in tensor.shape[1 if batched else 0 :]]
-    lines = [f"name: {_quoted(tensor.name)}", f"data_type: {TYPES[tensor.type]}"]
+    lines = [f"name: {_quote(tensor.name)}", f"data_type: {TYPES[tensor.type]}"]
     # An empty shape is none to Triton: clients send (n, 1), and the graph gets (n,).
     lines += [f"dims: {dims}"] if dims else ["dims: [1]", "reshape { shape: [] }"]
     if labels is not None and labels[0] == tensor.name:
-        lines.append(f"label_filename: {_quoted(labels[1])}")
+        lines.append(f"label_filename: {_quote(labels[1])}")
     return f"{field} {{\n" + "".join(f"  {line}\n" for line in lines) + "}"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """Quote a string; those escapes that JSON has, protobuf's text format has too."""
     return json.dumps(text, ensure_ascii=False)

@@ -47,7 +47,7 @@ def package_web(
     is taken.
     """
     file, folder, runtime = Path(file), Path(folder), Path(runtime)
-    manifest = _checked(file)
+    manifest = _check_file(file)
     _check_runtime(runtime)
     check_free(folder, _DESCRIPTION, force, "page")
     with beside(folder) as draft:
@@ -84,7 +84,7 @@ def _description(manifest: Manifest, title: str) -> dict[str, Any]:
     }
 
 
-def _checked(file: Path) -> Manifest:
+def _check_file(file: Path) -> Manifest:
     """Return a file's manifest; LrpcError tells all that a page would miss of it."""
     wanted = "lrpc compile MODEL.onnx --single-file --preprocess --heatmap --target portable"
     hint = f"Compile it so: `{wanted}`."

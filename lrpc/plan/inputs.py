@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+
+import onnx_graphsurgeon as gs
 
 from lrpc.bundle.input_spec import InputSpec
 from lrpc.bundle.side_inputs import Other
@@ -12,20 +15,28 @@ from passes.graph import Graph, dtype_of, static_shape
 def input_spec(graph: Graph) -> InputSpec | None:
     """Return what the file's metadata tell of the first input, None where they tell of nothing.
 
-    They do not name the input that they describe: where there are several, it is one of the shape that they tell.
+    They do not name the input that they describe: it is one of the shape that they tell. Of any other, the shape is
+    the graph's own, and no picture is known. Likewise the class names are those of an output that has as many classes.
     """
-    shape = (static_shape(graph.inputs[0]) or ())[1:]
-    return spec_for(graph.metadata, shape, len(graph.inputs))
-
-
-def spec_for(metadata: Mapping[str, str], shape: Sequence[int | None], inputs: int) -> InputSpec | None:
-    """Return what metadata tell of an input of a model; shape: of one sample.  inputs: how many the model has."""
-    spec = InputSpec.from_metadata(metadata)
-    fits = len(shape) == len(spec.shape) if spec else True
-    if spec is None or inputs == 1 or (fits and all(w in (None, n) for w, n in zip(shape, spec.shape, strict=True))):
+    spec = InputSpec.from_metadata(graph.metadata)
+    if spec is None:
+        return None
+    count = [len(spec.classes or ())]
+    spec = replace(spec, classes=spec.classes if _fits(_per_sample(graph.outputs[0]), count) else None)
+    shape = _per_sample(graph.inputs[0])
+    if _fits(shape, spec.shape):
         return spec
     known = tuple(size for size in shape if size is not None)
     return InputSpec(known if len(known) == len(shape) else (), classes=spec.classes)
+
+
+def _per_sample(tensor: gs.Tensor) -> tuple[int | None, ...]:
+    return (static_shape(tensor) or ())[1:]
+
+
+def _fits(shape: Sequence[int | None], described: Sequence[int]) -> bool:
+    """Whether a sample of this shape, None for an axis without a fixed size, can have the one that is described."""
+    return len(shape) == len(described) and all(a in (None, b) for a, b in zip(shape, described, strict=True))
 
 
 def others_in(graph: Graph) -> tuple[Other, ...]:

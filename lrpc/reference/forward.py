@@ -166,8 +166,8 @@ def _selu(inputs: list[Tensor], a: Attributes) -> Tensor:
 
 
 def _reshape(inputs: list[Tensor], a: Attributes) -> Tensor:
-    x, target = inputs[0], [int(size) for size in inputs[1]]
-    sizes = [x.shape[i] if size == 0 and not a.get("allowzero", 0) else size for i, size in enumerate(target)]
+    x, wanted = inputs[0], [int(size) for size in inputs[1]]
+    sizes = [x.shape[i] if size == 0 and not a.get("allowzero", 0) else size for i, size in enumerate(wanted)]
     return x.reshape(sizes)
 
 

@@ -14,6 +14,7 @@ from typing import ClassVar, get_args
 
 from lrpc.rules.algebra import Rule
 from lrpc.rules.call import Call
+from lrpc.rules.values import at_least_zero
 
 __all__ = [
     "Behaviour", "BodyOnly", "Copy", "Gradient", "Pass", "ReluBetaSmooth", "ReluDeconvNet", "ReluGuidedBackprop",
@@ -81,7 +82,7 @@ class SignalTakesAll(Plain):
     signal: int | None = None
 
     def __post_init__(self) -> None:
-        if self.signal not in (None, 0, 1):
+        if self.signal is not None and (type(self.signal) is not int or self.signal not in (0, 1)):
             raise ValueError(f"a product has the operands 0 and 1, signal cannot be {self.signal!r}")
 
 
@@ -108,10 +109,16 @@ class ReluGuidedBackprop(Plain):
 
 @dataclass(frozen=True)
 class ReluBetaSmooth(Plain):
-    """R_in = sigmoid(beta * x) * R_out. Source: Dombrowski et al. 2019."""
+    """R_in = sigmoid(beta * x) * R_out: a ReLU's gradient, smoothed. Source: Dombrowski et al. 2019.
+
+    beta: how steep the sigmoid is, at least 0.
+    """
 
     name: ClassVar[str] = "relu_beta_smooth"
     beta: float = 10.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "beta", at_least_zero("beta", self.beta))
 
 
 Behaviour = (

@@ -28,8 +28,9 @@ from lrpc.rules.algebra import (
     Term,
     Test,
 )
-from lrpc.rules.arguments import Bound, Epsilon, ZeroParams, at_least_zero, bias_mod, bound, linear_rule, values
+from lrpc.rules.arguments import Bound, Epsilon, ZeroParams, bias_mod, bound, linear_rule, values
 from lrpc.rules.behaviours import PLAIN, Behaviour, Pass, Rule, SignalTakesAll
+from lrpc.rules.values import at_least_zero, flag
 
 __all__ = [
     "RULES",
@@ -88,8 +89,11 @@ def gamma(
     `compat` tests the biased z as zennit does, and then nothing bounds the rule.
     Source: Montavon et al. 2019; Andeol et al. 2021.
     """
+    gamma = at_least_zero("gamma", gamma)
     shares = _gamma_shares(gamma, zero_params, Test.POSITIVE, compat)
-    return linear_rule("gamma", shares, stabilizer, {"gamma": gamma}, zero_params, share_bias, {"compat": compat})
+    return linear_rule(
+        "gamma", shares, stabilizer, {"gamma": gamma}, zero_params, share_bias, {"compat": flag("compat", compat)}
+    )
 
 
 def gamma_plain(
@@ -103,7 +107,7 @@ def gamma_plain(
     relevance explodes. It is here to reproduce that; use `gamma`.
     Source: Montavon et al. 2019; zennit up to 0.4.7, Captum.
     """
-    at_least_zero(gamma=gamma)
+    gamma = at_least_zero("gamma", gamma)
     up = Boost(gamma, POS)
     shares = (Share((Term(KEEP, up, bias_mod(zero_params, up)),)),)
     return linear_rule("gamma_plain", shares, stabilizer, {"gamma": gamma}, zero_params, share_bias)
@@ -120,6 +124,7 @@ def gamma_symmetric(
 
     Bounded: sum |R_in| <= (2 + g) / g * sum |R_out|.       Source: M. Dreyer in zennit issue 148.
     """
+    gamma = at_least_zero("gamma", gamma)
     shares = _gamma_shares(gamma, zero_params, Test.NON_NEGATIVE, compat=False)
     return linear_rule("gamma_symmetric", shares, stabilizer, {"gamma": gamma}, zero_params, share_bias)
 
@@ -148,7 +153,7 @@ def alpha_beta(
 
     Bounded: sum |R_in| <= (alpha + beta) * sum |R_out|.   Source: Bach et al. 2015.
     """
-    at_least_zero(alpha=alpha, beta=beta)
+    alpha, beta = at_least_zero("alpha", alpha), at_least_zero("beta", beta)
     if alpha - beta != 1.0:
         raise ValueError(f"alpha - beta must be 1, not {alpha:g} - {beta:g}")
     negative = Share((Term(POS, NEG, bias_mod(zero_params, NEG)), Term(NEG, POS, ZERO)), weight=-beta)
@@ -166,7 +171,7 @@ def z_box(low: Bound, high: Bound, stabilizer: Epsilon = 1e-6, zero_params: Zero
     low <= 0 <= high, else ValueError.
     Bounded: sum |R_in| <= sum |R_out| for inputs within [low, high].   Source: Montavon et al. 2017.
     """
-    below, above = bound(low), bound(high)
+    below, above = bound("low", low), bound("high", high)
     if max(values(below)) > 0 or min(values(above)) < 0:
         raise ValueError(f"z_box needs low <= 0 <= high in every channel, not low={low}, high={high}")
     terms = (
@@ -270,7 +275,6 @@ def _positive(zero_params: ZeroParams, weight: float = 1.0) -> Share:
 
 def _gamma_shares(gamma: float, zero_params: ZeroParams, upper: Test, compat: bool) -> tuple[Share, ...]:
     """Return the share that takes relevance where z is positive (`upper`), and the one where it is negative."""
-    at_least_zero(gamma=gamma)
     up, down = Boost(gamma, POS), Boost(gamma, NEG)
     biased = compat or bias_mod(zero_params) != ZERO
     return (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from lrpc.rules.values import at_least_zero, flag, is_number
 
 
 def shortest(value: float) -> str:
@@ -27,6 +30,8 @@ class Stabilizer:
     axes: the axes of the rms; None (default) means every axis but the batch.
     signed: False gives the "vanilla" d + m, which can meet zero at d = -m.
 
+    Raises ValueError for numbers that are negative, not finite, or that float32 cannot hold.
+
     Where a stabilized denominator is still 0, lrpc lets the quotient be 0 instead of NaN.
     Source: Bach et al. 2015; `zennit.core.Stabilizer` (epsilon, clip, norm_scale, dim).
     """
@@ -39,8 +44,12 @@ class Stabilizer:
     signed: bool = True
 
     def __post_init__(self) -> None:
-        if not (self.epsilon >= 0 and self.floor >= 0):
-            raise ValueError(f"epsilon and floor must be at least 0, not {self.epsilon} and {self.floor}")
+        for name in ("epsilon", "floor"):
+            object.__setattr__(self, name, at_least_zero(name, getattr(self, name)))
+        flag("clip", self.clip)
+        flag("signed", self.signed)
+        if self.axes is not None and not _are_axes(self.axes):
+            raise ValueError(f"axes must be different whole numbers from 1 on (0 is the batch), not {self.axes!r}")
         if self.scale not in ("none", "rms"):
             raise ValueError(f"scale must be 'none' or 'rms', not {self.scale!r}")
 
@@ -69,37 +78,52 @@ class Stabilizer:
             return value
         if isinstance(value, str):
             return _parse(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return cls(epsilon=float(value))
+        if is_number(value):
+            return cls(epsilon=value)
         raise ValueError(f"{value!r} is not a stabilizer; give a number or 'eps=1e-6,scale=rms,clip'")
+
+
+_READ: dict[str, tuple[str, Callable[[str], object]]] = {
+    "eps": ("epsilon", float),
+    "epsilon": ("epsilon", float),
+    "floor": ("floor", float),
+    "scale": ("scale", str),
+    "axes": ("axes", lambda text: tuple(map(int, text.split("+")))),
+}
+"""Which field an option with a value sets, and what reads the value."""
+_FLAGS: dict[str, tuple[str, bool]] = {"clip": ("clip", True), "unsigned": ("signed", False)}
 
 
 def _parse(text: str) -> Stabilizer:
     options: dict[str, Any] = {}
-    for option in filter(None, (part.strip() for part in text.split(","))):
-        key, _, value = option.partition("=")
-        options.update(_option(key.strip(), value.strip(), text))
+    for part in text.split(","):
+        name, value = _option(part.strip(), text)
+        if name in options:
+            raise ValueError(f"the stabilizer {text!r} gives {name} twice")
+        options[name] = value
     return Stabilizer(**options)
 
 
-def _option(key: str, value: str, text: str) -> dict[str, object]:
-    match key, bool(value):
-        case (("eps" | "epsilon"), True):
-            return {"epsilon": float(value)}
-        case "floor", True:
-            return {"floor": float(value)}
-        case "scale", True:
-            return {"scale": value}
-        case "axes", True:
-            return {"axes": tuple(int(axis) for axis in value.split("+"))}
-        case "clip", False:
-            return {"clip": True}
-        case "unsigned", False:
-            return {"signed": False}
-        case _, False:
-            return {"epsilon": float(key)}
-        case _:
-            raise ValueError(
-                f"unknown stabilizer option {key!r} in {text!r}; "
-                "options: eps=E, floor=F, scale=none|rms, axes=1+2+3, clip, unsigned"
-            )
+def _option(part: str, text: str) -> tuple[str, object]:
+    """Read 'floor=1e-9', 'clip', or '1e-6', which is an epsilon. text: the whole, for messages."""
+    key, equals, value = (piece.strip() for piece in part.partition("="))
+    if part in _FLAGS:
+        return _FLAGS[part]
+    if equals and key not in _READ:
+        raise ValueError(
+            f"unknown stabilizer option {key!r} in {text!r}; "
+            "options: eps=E, floor=F, scale=none|rms, axes=1+2+3, clip, unsigned"
+        )
+    name, read = _READ[key if equals else "eps"]
+    try:
+        return name, read(value if equals else part)
+    except ValueError:
+        raise ValueError(
+            f"cannot read {part!r} in the stabilizer {text!r}; write it like 1e-6, or eps=1e-6,scale=rms,clip"
+        ) from None
+
+
+def _are_axes(axes: object) -> bool:
+    if not isinstance(axes, tuple) or not all(type(axis) is int and axis >= 1 for axis in axes):
+        return False
+    return 0 < len(set(axes)) == len(axes)

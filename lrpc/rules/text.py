@@ -11,7 +11,7 @@ from lrpc.rules.constructors import RULES
 
 
 def parse_rule(text: str) -> Behaviour:
-    """Read a rule as it prints; hyphens may stand for underscores in its name.
+    """Read a rule as it prints, NAME or NAME(ARGUMENT, KEY=VALUE); hyphens may stand for underscores in its name.
 
     Arguments are numbers, lists of numbers, strings or True/False, by position or by keyword.
     Raises ValueError with the rules, or the parameters, that there are.
@@ -21,15 +21,12 @@ def parse_rule(text: str) -> Behaviour:
     if constructor is None:
         close = difflib.get_close_matches(name, RULES, n=1)
         guess = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"there is no rule {name!r}{guess} Rules: {', '.join(RULES)}")
+        raise ValueError(f"there is no rule {_beginning(name)}{guess} Rules: {', '.join(RULES)}")
     try:
         inspect.signature(constructor).bind(*arguments, **keywords)
     except TypeError as error:
-        raise ValueError(f"{text!r}: {error}; the rule is {signature(name)}") from error
-    try:
-        return constructor(*arguments, **keywords)
-    except TypeError as error:
-        raise ValueError(f"{text!r}: {error}") from error
+        raise ValueError(f"{_beginning(text)}: {error}; the rule is {signature(name)}") from error
+    return constructor(*arguments, **keywords)
 
 
 def signature(name: str) -> str:
@@ -45,12 +42,24 @@ def call(text: str) -> tuple[str, list[object], dict[str, object]]:
     name = name.strip().replace("-", "_")
     if not parenthesis:
         return name, [], {}
+    source = f"rule({rest}"
     try:
-        call = ast.parse(f"rule({rest}", mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        found = ast.parse(source, mode="eval").body
+        if not isinstance(found, ast.Call) or not isinstance(found.func, ast.Name):
             raise SyntaxError
-        arguments = [ast.literal_eval(argument) for argument in call.args]
-        keywords = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f"cannot read the rule {text!r}; write it like gamma(0.25)") from error
+        names = [keyword.arg for keyword in found.keywords]
+        if ast.get_source_segment(source, found) != source or None in names or len(set(names)) < len(names):
+            raise SyntaxError
+        arguments = [ast.literal_eval(argument) for argument in found.args]
+        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in found.keywords}
+    # Python's parser stumbles over what is nested too deeply in two further ways.
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(
+            f"cannot read the rule {_beginning(text)}; write it like gamma(0.25) or z_box(low=-2, high=[2.1, 2.6]): "
+            "a name, and numbers, lists of numbers, quoted words, True or False"
+        ) from error
     return name, arguments, keywords
+
+
+def _beginning(text: str, longest: int = 80) -> str:
+    return repr(text if len(text) <= longest else f"{text[:longest]}...")

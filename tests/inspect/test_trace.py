@@ -9,7 +9,7 @@ import pytest
 
 import lrpc
 from lrpc import composites, rules
-from lrpc.inspect.diagnose.trace import Row, Tracer, _marked
+from lrpc.inspect.diagnose.trace import Row, Tracer, _mark
 from lrpc.inspect.validate.traced import run_traced
 from lrpc.reference import run_oracle
 from tests.graphs import picture, small_resnet
@@ -160,7 +160,7 @@ BLAME = {
 
 @pytest.mark.parametrize(("rows", "end", "blamed"), BLAME.values(), ids=BLAME)
 def test_the_layer_to_blame(rows, end, blamed):
-    marked = [r.layer for r in _marked(rows, end, 0.01, 10) if r.first_bad]
+    marked = [r.layer for r in _mark(rows, end, 0.01, 10) if r.first_bad]
     assert marked == ([blamed] if blamed else [])
 
 

@@ -20,7 +20,8 @@ import onnx
 
 import lrpc
 from lrpc.bundle.store import write_graphs
-from lrpc.compiler import default_composite
+from lrpc.compiler import chosen_composite
+from lrpc.composites.choice import Choice
 from lrpc.composites.composite import Composite
 from lrpc.inspect.bench.contestants import (
     PROVIDERS,
@@ -36,8 +37,8 @@ from lrpc.inspect.bench.contestants import (
     Zennit,
     footprint,
 )
-from lrpc.inspect.bench.machine import described
-from lrpc.inspect.bench.op_profile import profiled
+from lrpc.inspect.bench.machine import describe
+from lrpc.inspect.bench.op_profile import profile
 from lrpc.inspect.bench.process import in_own_process
 from lrpc.inspect.bench.result import Bench, Compilation, Result, Timing
 from lrpc.inspect.bench.work import convolution_work
@@ -67,7 +68,7 @@ class Case:
     input, output: as for `lrpc.compile`.
     """
 
-    composite: Composite | None = None
+    composite: Composite | Choice | None = None
     rules: Overrides = ()
     zennit: bool = True
     input: str | None = None
@@ -113,7 +114,7 @@ def bench(model: Path, cases: Sequence[Case], setting: Setting, report: Report =
     report: called with one line per step.  Raises LrpcError for a model that cannot be compiled, torch's
     or zennit's that cannot be built, and settings that make no sense.
     """
-    machine = described(setting.machine.provider) | {"threads": setting.machine.threads}
+    machine = describe(setting.machine.provider) | {"threads": setting.machine.threads}
     with TemporaryDirectory(prefix="lrpc-") as folder:
         results = [_result(model, case, setting, Path(folder) / str(i), report) for i, case in enumerate(cases)]
     libraries = _libraries(setting) if setting.memory else {}
@@ -126,7 +127,7 @@ def _result(model: Path, case: Case, setting: Setting, folder: Path, report: Rep
     others = others_in(plan.graph)
     if others and setting.torch is not None:
         raise LrpcError("Gradient and zennit take models of one input.", hint="Leave --torch out.")
-    case = replace(case, composite=case.composite or default_composite(plan.graph))
+    case = replace(case, composite=chosen_composite(case.composite, plan.graph))
     x, _ = validation_input(plan)
     entry, name = plan.graph.inputs[0].name, plan.composite
     graphs: list[Graph] = [Forward(_forward(model, case, folder), entry, others=others)]
@@ -142,12 +143,12 @@ def _result(model: Path, case: Case, setting: Setting, folder: Path, report: Rep
     compiled = []
     for level in setting.levels:
         report(f"{name}: compiling -O{level}")
-        compiled.append(_compiled(model, case, level, folder / f"{level}.lrp"))
+        compiled.append(_compile(model, case, level, folder / f"{level}.lrp"))
         graphs.append(Explanation(folder / f"{level}.lrp", entry, level, others))
     contestants += graphs[1:]
-    timings = _timed(contestants, x, setting, lambda line: report(f"{name}: {line}"))
+    timings = _timings(contestants, x, setting, lambda line: report(f"{name}: {line}"))
     batch = np.repeat(x, setting.batches[0], axis=0)
-    profiles = {graph.name: profiled(graph, setting.machine, batch) for graph in graphs if setting.profile}
+    profiles = {graph.name: profile(graph, setting.machine, batch) for graph in graphs if setting.profile}
     return Result(name, compiled, timings, notes, profiles)
 
 
@@ -160,7 +161,7 @@ def _forward(model: Path, case: Case, folder: Path) -> Path:
     return folder / "forward.onnx"
 
 
-def _compiled(model: Path, case: Case, level: int, path: Path) -> Compilation:
+def _compile(model: Path, case: Case, level: int, path: Path) -> Compilation:
     started = time.perf_counter()
     compiled = lrpc.compile(
         model, composite=case.composite, rules=case.rules, optimize=level, input=case.input, output=case.output
@@ -175,7 +176,7 @@ def _zennit(case: Case, torch: Torch, machine: Machine, shape: tuple[int, ...]) 
     """Return zennit as a contestant, or None and why it is none."""
     if not case.zennit or case.rules:
         return None, "zennit knows its own composites only, without rules for single layers: it is left out"
-    assert case.composite is not None
+    assert isinstance(case.composite, Composite)
     zennit = Zennit(torch, case.composite.name, case.composite.parameters, shape)
     try:
         zennit.start(machine)
@@ -184,15 +185,15 @@ def _zennit(case: Case, torch: Torch, machine: Machine, shape: tuple[int, ...]) 
     return zennit, ""
 
 
-def _timed(contestants: list[Contestant], x: np.ndarray, setting: Setting, report: Report) -> list[Timing]:
+def _timings(contestants: list[Contestant], x: np.ndarray, setting: Setting, report: Report) -> list[Timing]:
     timings = []
     for size in setting.batches:
         # Started afresh, since a session keeps the most memory that a batch ever took.
-        with _started(contestants, setting.machine) as runs:
+        with _start_all(contestants, setting.machine) as runs:
             seconds = _turns(runs, np.repeat(x, size, axis=0), setting.rounds, report)
         timings.append(Timing(size, seconds))
     if setting.memory:
-        timings = [_weighed(timing, contestants, x, setting.machine, report) for timing in timings]
+        timings = [_weigh(timing, contestants, x, setting.machine, report) for timing in timings]
     return timings
 
 
@@ -207,7 +208,7 @@ def _turns(runs: Mapping[str, Run], batch: np.ndarray, rounds: int, report: Repo
 
 
 @contextmanager
-def _started(contestants: Sequence[Contestant], machine: Machine) -> Iterator[dict[str, Run]]:
+def _start_all(contestants: Sequence[Contestant], machine: Machine) -> Iterator[dict[str, Run]]:
     """Start all of them; what they hold is let go of afterwards."""
     runs = {contestant.name: contestant.start(machine) for contestant in contestants}
     yield runs
@@ -222,7 +223,7 @@ def _seconds(run: Run, batch: np.ndarray) -> float:
     return time.perf_counter() - started
 
 
-def _weighed(
+def _weigh(
     timing: Timing, contestants: Sequence[Contestant], x: np.ndarray, machine: Machine, report: Report
 ) -> Timing:
     batch = np.repeat(x, timing.batch, axis=0)

@@ -65,7 +65,7 @@ class Forward:
 
     def start(self, machine: Machine) -> Run:
         """Open the session."""
-        return _opened(self, machine)
+        return _open(self, machine)
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,15 @@ class Explanation:
         return self.bundle / "explain.onnx"
 
     def feeds(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the batch, what goes with it, and its targets."""
+        """Return the batch, what goes with it, and class 0 for every sample."""
         return {self.input: x, **drawn(self.others, len(x)), TARGET: np.zeros(len(x), np.int64)}
 
     def start(self, machine: Machine) -> Run:
         """Open the session."""
-        return _opened(self, machine)
+        return _open(self, machine)
 
 
-def _opened(graph: Graph, machine: Machine) -> Run:
+def _open(graph: Graph, machine: Machine) -> Run:
     session = open_session(graph.file, [PROVIDERS[machine.provider]], run=RunOptions(machine.threads, in_turn=True))
     return lambda x: session.run(None, graph.feeds(x))
 

@@ -12,7 +12,7 @@ from typing import Any
 _PACKAGES = ("lrpc", "onnx", "onnxruntime", "onnxruntime-gpu", "torch", "torchvision", "zennit")
 
 
-def described(provider: str) -> dict[str, Any]:
+def describe(provider: str) -> dict[str, Any]:
     """Return {"provider", "processor", "cores", "gpu" (on "cuda" only), "system", "load", "versions"}.
 
     load: how many processes wanted a core during the last minute, 0 where the system does not tell.

@@ -17,7 +17,7 @@ from lrpc.runtime.session import RunOptions, open_session
 _ROUNDS = 3
 
 
-def profiled(graph: Graph, machine: Machine, x: np.ndarray) -> list[OpTime]:
+def profile(graph: Graph, machine: Machine, x: np.ndarray) -> list[OpTime]:
     """Return the time of each op type of a graph, the longest first: the mean of three runs after one to warm up.
 
     x: a batch.  Runs in a process of its own. On CUDA each kernel is waited for, so that all together

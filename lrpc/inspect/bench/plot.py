@@ -42,13 +42,13 @@ def _panel(axes: Axes, result: Result) -> None:
         places = [i + (index - (len(names) - 1) / 2) * width for i in range(len(result.timings))]
         heights = [1e3 * timing.seconds[name] / timing.batch for timing in result.timings]
         bars = axes.bar(places, heights, width, label=name, color=_COLOURS.get(name))
-        axes.bar_label(bars, labels=[_rounded(bar.get_height()) for bar in bars], fontsize=7)
+        axes.bar_label(bars, labels=[_digits(bar.get_height()) for bar in bars], fontsize=7)
     axes.set_xticks(range(len(result.timings)), [f"batch {timing.batch}" for timing in result.timings])
     axes.set_title(result.composite.replace("_", "-"), fontsize=10)
     axes.grid(axis="y", alpha=0.4)
     axes.set_axisbelow(True)
 
 
-def _rounded(value: float) -> str:
+def _digits(value: float) -> str:
     """Write a time with three digits, none of them as a power of ten."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -42,10 +42,10 @@ def _cells(bench: Bench, result: Result, timing: Timing, row: Row) -> dict[str, 
         "gradients": _number(row.gradients),
         "speed-up on zennit": _number(row.zennit) if compiled else "",
         "peak memory": "" if row.peak is None else f"{row.peak / 1e6:.0f} MB",
-    } | (_compiled(bench, compiled) if compiled else {})
+    } | (_compilation(bench, compiled) if compiled else {})
 
 
-def _compiled(bench: Bench, compiled: Compilation) -> dict[str, str]:
+def _compilation(bench: Bench, compiled: Compilation) -> dict[str, str]:
     return {
         "work": _number(compiled.work),
         "compiled in": f"{compiled.seconds:.1f} s",

@@ -110,16 +110,16 @@ def conformance(
 def example_feeds(file: Path, manifest: Manifest, samples: int = _SAMPLES) -> dict[str, np.ndarray]:
     """Return an input for each that the graph needs, drawn with a fixed seed; those with defaults keep them.
 
-    Values are within the input's range, or from -2 to 2 where it is unknown, and for other inputs; the targets are
+    Values are within the input's range, or from -2 to 2 where it is unknown, and for other inputs; explained are
     the top class, then class 1, and so on.
     """
     graph = onnx.load(file, load_external_data=False).graph
     given = {tensor.name for tensor in graph.initializer}
     rng = np.random.default_rng(0)
-    return {value.name: _drawn(value, manifest, samples, rng) for value in graph.input if value.name not in given}
+    return {value.name: _draw(value, manifest, samples, rng) for value in graph.input if value.name not in given}
 
 
-def _drawn(value: onnx.ValueInfoProto, manifest: Manifest, samples: int, rng: np.random.Generator) -> np.ndarray:
+def _draw(value: onnx.ValueInfoProto, manifest: Manifest, samples: int, rng: np.random.Generator) -> np.ndarray:
     tensor = value.type.tensor_type
     model = [size or 1 for size in manifest.input.shape]
     free = {1: model[-2] if len(model) > 1 else 1, 2: model[-1]}  # a picture of any size gets the model's own

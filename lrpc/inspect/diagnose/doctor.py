@@ -71,20 +71,20 @@ class Diagnosis:
 def diagnose(
     plan: Plan,
     x: np.ndarray,
-    target: Target = None,
+    classes: Target = None,
     report: Report | None = None,
     others: Mapping[str, np.ndarray] | None = None,
 ) -> Diagnosis:
     """Trace a plan on inputs, and change the rules of the layers that explode until it is healthy.
 
-    x: float32 (n, *input shape).  target: as for `Explainer`; the top classes are found once and kept.
+    x: float32 (n, *input shape).  classes: as `Explainer` takes its target; the top classes are found once and kept.
     report: called with a line for each round.  others: the inputs beside the first, as for `Explainer`.
     """
-    before = Tracer(compile_plan(plan))(x, target, others)
+    before = Tracer(compile_plan(plan))(x, classes, others)
     if not any(before.health.alarms(*Thresholds().abs_sum)):
         return Diagnosis(plan, before, before, (), None, True, 1)
-    chosen: Target = before.output.argmax(axis=1) if target is None else target
-    ward = _Ward(plan, x, chosen, report or (lambda line: None), others)
+    fixed: Target = before.output.argmax(axis=1) if classes is None else classes
+    ward = _Ward(plan, x, fixed, report or (lambda line: None), others)
     healed, after = _treat_amplifiers(ward, plan, before)
     if not ward.is_healthy(after):
         healed, after = _put_back(ward, healed, before, *ward.reference)
@@ -101,12 +101,12 @@ class _Ward:
     """The inputs, what a healthy explanation of them looks like, and the means to trace a plan on them."""
 
     def __init__(
-        self, plan: Plan, x: np.ndarray, target: Target, report: Report, others: Mapping[str, np.ndarray] | None
+        self, plan: Plan, x: np.ndarray, classes: Target, report: Report, others: Mapping[str, np.ndarray] | None
     ) -> None:
-        self.x, self.target, self.others, self.report, self.traces = x, target, others, report, 0
+        self.x, self.classes, self.others, self.report, self.traces = x, classes, others, report, 0
         self.reference = self._healthy(plan)
         trace = self.reference[1]
-        self.maps = _ranked(trace.relevance)
+        self.maps = _ranks(trace.relevance)
         # Where biases absorb nearly everything, general Gamma itself stays below the range.
         self.floor = min(HEALTHY[0], 0.5 * float(np.median(trace.health.abs_sum)))
 
@@ -125,11 +125,11 @@ class _Ward:
 
     def trace(self, plan: Plan) -> Trace:
         self.traces += 1
-        return Tracer(compile_plan(plan))(self.x, self.target, self.others)
+        return Tracer(compile_plan(plan))(self.x, self.classes, self.others)
 
     def agreement(self, trace: Trace) -> float:
         """Return the mean rank correlation of a trace's heatmaps with the healthy ones."""
-        return float(np.mean(np.sum(_ranked(trace.relevance) * self.maps, axis=1)))
+        return float(np.mean(np.sum(_ranks(trace.relevance) * self.maps, axis=1)))
 
     def is_sized(self, trace: Trace) -> bool:
         return bool((trace.health.nonfinite == 0).all() and trace.health.abs_sum.max() <= HEALTHY[1])
@@ -188,7 +188,7 @@ def _differ(first: Row, second: Row) -> bool:
     return first.rule != second.rule
 
 
-def _ranked(relevance: np.ndarray) -> np.ndarray:
+def _ranks(relevance: np.ndarray) -> np.ndarray:
     """Return, for each sample, the ranks of its pixels, centred and scaled so that a dot product correlates.
 
     relevance: (n, channels, ...), summed over its channels.
@@ -202,7 +202,7 @@ def _ranked(relevance: np.ndarray) -> np.ndarray:
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return Spearman's rank correlation of two heatmaps' pixels, for each sample of (n, channels, ...)."""
-    correlations: np.ndarray = np.sum(_ranked(first) * _ranked(second), axis=1)
+    correlations: np.ndarray = np.sum(_ranks(first) * _ranks(second), axis=1)
     return correlations
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from lrpc.compiler import Compiled
+from lrpc.rules.values import at_least_zero
 from lrpc.runtime.explainer import Explainer, Target
 from lrpc.runtime.health import HealthWarning
 from passes.errors import LrpcError
@@ -60,12 +61,19 @@ def parse_grid(text: str) -> dict[str, list[float]]:
             grid[name] = []
         if not name:
             raise ValueError(f"{text!r} does not begin with a parameter, as in gamma=0,0.25,1")
-        grid[name].append(float(value))
+        grid[name].append(_number(value, text))
     return grid
 
 
+def _number(text: str, grid: str) -> float:
+    try:
+        return at_least_zero("a value", float(text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} in {grid!r} cannot be swept: {error}") from error
+
+
 def sweep(
-    compiled: Compiled, x: np.ndarray, target: Target, grid: Grid, folder: Path, others: Others | None = None
+    compiled: Compiled, x: np.ndarray, classes: Target, grid: Grid, folder: Path, others: Others | None = None
 ) -> Iterator[Point]:
     """Explain a batch at every point of a grid, taking from `folder` what an earlier run stored there.
 
@@ -75,14 +83,14 @@ def sweep(
     """
     tunable = compiled.variant(tunable=True)
     names = _tunable_names(tunable, grid)
-    _claim(folder, compiled, x, target, grid, others or {})
+    _claim(folder, compiled, x, classes, grid, others or {})
     explainer = Explainer(tunable)
     for number, combination in enumerate(itertools.product(*grid.values())):
         values = dict(zip(grid, combination, strict=True))
         file = folder / f"point{number:04d}.npz"
         if not file.exists():
             tuned = {name: value for key, value in values.items() for name in names[key]}
-            _store(file, explainer, x, target, tuned, others or {})
+            _store(file, explainer, x, classes, tuned, others or {})
         with np.load(file) as stored:
             yield Point(values, stored["relevance"], stored["abs_sum"], [str(alarm) for alarm in stored["alarms"]])
 
@@ -95,12 +103,12 @@ def _tunable_names(compiled: Compiled, grid: Grid) -> dict[str, list[str]]:
     return names
 
 
-def _claim(folder: Path, compiled: Compiled, x: np.ndarray, target: Target, grid: Grid, others: Others) -> None:
+def _claim(folder: Path, compiled: Compiled, x: np.ndarray, classes: Target, grid: Grid, others: Others) -> None:
     """Write what the folder's sweep is of, or check that it is this one."""
     digest = hashlib.sha256(x.tobytes())
     for name, value in sorted(others.items()):
         digest.update(name.encode() + value.tobytes())
-    digest.update(repr(None if target is None else np.asarray(target).tolist()).encode())
+    digest.update(repr(None if classes is None else np.asarray(classes).tolist()).encode())
     digest.update(compiled.plan.to_json().encode())
     for tensor in compiled.plan.graph.body.tensors().values():
         values = getattr(tensor, "values", None)
@@ -119,11 +127,11 @@ def _claim(folder: Path, compiled: Compiled, x: np.ndarray, target: Target, grid
 
 
 def _store(
-    file: Path, explainer: Explainer, x: np.ndarray, target: Target, tuned: dict[str, float], others: Others
+    file: Path, explainer: Explainer, x: np.ndarray, classes: Target, tuned: dict[str, float], others: Others
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HealthWarning)
-        result = explainer(x, target, tuned, others)
+        result = explainer(x, classes, tuned, others)
     draft = file.with_suffix(".part.npz")
     np.savez(
         draft, relevance=result.relevance, abs_sum=result.health.abs_sum, alarms=np.asarray(result.alarms, dtype=str)

@@ -127,7 +127,7 @@ class Tracer:
         rows = [list(self._rows(cells)) for cells in table]
         ends = zip(rows, map(float, at_input.abs_sum), strict=True)
         hidden = dict(zip(self._hidden, tensors, strict=True))
-        return Trace([_marked(r, end, low, high) for r, end in ends], at_input, output, relevance, hidden)
+        return Trace([_mark(r, end, low, high) for r, end in ends], at_input, output, relevance, hidden)
 
     def _run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Return output, relevance, health, trace and the hidden relevance of a part of the batch."""
@@ -170,7 +170,7 @@ class Tracer:
             )  # fmt: skip
 
 
-def _marked(rows: list[Row], at_input: float, low: float, high: float) -> list[Row]:
+def _mark(rows: list[Row], at_input: float, low: float, high: float) -> list[Row]:
     """Mark the layer to blame where the relevance at the input is too large, too small or not finite.
 
     Too large: the first layer from which on all hand down more than can be trusted; where it only passes on

@@ -31,11 +31,11 @@ def plot_trace(traces: Mapping[str, tuple[Sequence[Row], float]], path: Path) ->
     figure = Figure(figsize=(min(20.0, 4 + 0.16 * len(rows)), 5.5), layout="constrained")
     axes = figure.add_subplot()
     for name, (entries, end) in traces.items():
-        (line,) = axes.plot([_shown(row.abs_sum) for row in entries] + [_shown(end)], label=name, linewidth=1.5)
+        (line,) = axes.plot([_on_axis(row.abs_sum) for row in entries] + [_on_axis(end)], label=name, linewidth=1.5)
         bad = [(i, row) for i, row in enumerate(entries) if row.first_bad]
         for i, row in bad:
-            axes.plot(i, _shown(row.abs_sum), "v", color=line.get_color(), markersize=9)
-            axes.annotate(row.layer, (i, _shown(row.abs_sum)), xytext=(4, 8), textcoords="offset points", fontsize=8)
+            axes.plot(i, _on_axis(row.abs_sum), "v", color=line.get_color(), markersize=9)
+            axes.annotate(row.layer, (i, _on_axis(row.abs_sum)), xytext=(4, 8), textcoords="offset points", fontsize=8)
     axes.set_yscale("log")
     axes.axhspan(0.01, 10, color="0.9", zorder=0, label="trusted at the input")
     ticks = list(range(len(rows), -1, -max(1, len(layers) // _MOST_LABELS)))[::-1]
@@ -51,6 +51,6 @@ def plot_trace(traces: Mapping[str, tuple[Sequence[Row], float]], path: Path) ->
         raise LrpcError(f"{path} cannot be written: {error}", hint="Give a name that ends in .png or .svg.") from error
 
 
-def _shown(value: float) -> float:
+def _on_axis(value: float) -> float:
     """Return a number that a logarithmic axis can show; NaN leaves a gap."""
     return value if np.isfinite(value) and value > 0 else float("nan")

@@ -129,12 +129,12 @@ def validate(
     """
     copies, seeds = rounding_copies(x), np.repeat(seed, COPIES, axis=0)
     exact, rounded = run(x, seed, "float64"), run(copies, seeds, "float32")
-    return _compared(plan, run_traced(plan, copies, seeds, others=others), reference, exact, rounded, _median, _worst)
+    return _comparison(plan, run_traced(plan, copies, seeds, others=others), reference, exact, rounded, _median, _worst)
 
 
 def compare(plan: Plan, ours: Traced, name: str, exact: Reference, rounded: Reference) -> Validation:
     """Compare one run of ours with a reference's runs in float64 and in float32, over whole batches."""
-    return _compared(plan, ours, name, exact, rounded, relative_error, relative_error)
+    return _comparison(plan, ours, name, exact, rounded, relative_error, relative_error)
 
 
 def rounding_copies(x: np.ndarray, count: int = COPIES) -> np.ndarray:
@@ -149,7 +149,7 @@ def rounding_copies(x: np.ndarray, count: int = COPIES) -> np.ndarray:
 Distance = Callable[[np.ndarray, np.ndarray], float]
 
 
-def _compared(
+def _comparison(
     plan: Plan,
     ours: Traced,
     name: str,

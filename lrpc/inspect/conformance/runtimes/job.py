@@ -32,7 +32,7 @@ class Answer:
 def write_job(folder: Path, model: Path, feeds: Mapping[str, np.ndarray], repeats: int = 0) -> Path:
     """Write a job into a new folder. repeats: how many runs to time, after one that is not timed."""
     folder.mkdir(parents=True)
-    entries = [_stored(folder, name, array, f"input{i}.bin") for i, (name, array) in enumerate(feeds.items())]
+    entries = [_store(folder, name, array, f"input{i}.bin") for i, (name, array) in enumerate(feeds.items())]
     job = {"model": str(model.resolve()), "repeats": repeats, "inputs": entries}
     (folder / _JOB).write_text(json.dumps(job), encoding="utf-8")
     return folder
@@ -41,12 +41,12 @@ def write_job(folder: Path, model: Path, feeds: Mapping[str, np.ndarray], repeat
 def read_job(folder: Path) -> tuple[Path, dict[str, np.ndarray], int]:
     """Return model, inputs by name and repeats."""
     job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
-    return Path(job["model"]), {entry["name"]: _loaded(folder, entry) for entry in job["inputs"]}, job["repeats"]
+    return Path(job["model"]), {entry["name"]: _load(folder, entry) for entry in job["inputs"]}, job["repeats"]
 
 
 def write_answer(folder: Path, answer: Answer) -> None:
     """Write what came out."""
-    outputs = [_stored(folder, name, array, f"output{i}.bin") for i, (name, array) in enumerate(answer.outputs.items())]
+    outputs = [_store(folder, name, array, f"output{i}.bin") for i, (name, array) in enumerate(answer.outputs.items())]
     result = {"error": answer.error} if answer.error else {"seconds": answer.seconds, "outputs": outputs}
     (folder / _RESULT).write_text(json.dumps(result), encoding="utf-8")
 
@@ -82,14 +82,14 @@ def _answer(job: Path) -> Answer:
     result = json.loads((job / _RESULT).read_text(encoding="utf-8"))
     if "error" in result:
         return Answer(error=result["error"])
-    return Answer({entry["name"]: _loaded(job, entry) for entry in result["outputs"]}, result["seconds"])
+    return Answer({entry["name"]: _load(job, entry) for entry in result["outputs"]}, result["seconds"])
 
 
-def _stored(folder: Path, name: str, array: np.ndarray, file: str) -> dict[str, Any]:
+def _store(folder: Path, name: str, array: np.ndarray, file: str) -> dict[str, Any]:
     (folder / file).write_bytes(np.ascontiguousarray(array).tobytes())
     return {"name": name, "file": file, "type": str(array.dtype), "shape": list(array.shape)}
 
 
-def _loaded(folder: Path, entry: Mapping[str, Any]) -> np.ndarray:
+def _load(folder: Path, entry: Mapping[str, Any]) -> np.ndarray:
     array = np.frombuffer((folder / entry["file"]).read_bytes(), entry["type"])
     return np.array(array.reshape(entry["shape"]))  # of its own: OpenVINO takes nothing that is read-only
