@@ -14,7 +14,8 @@ STORE = ROOT / ".mutation"
 _FOLDERS = ("lrpc/behaviours", "lrpc/behaviours/linear", "lrpc/lower", "lrpc/ops", "passes")
 _MODULES = (
     "plan/certificate", "plan/facts", "plan/simplify", "plan/support", "rules/algebra", "rules/sign",
-    "rules/stabilizer", "runtime/buffers", "runtime/engine", "runtime/explainer", "runtime/explanation", "runtime/health", "runtime/seeds", "runtime/session",
+    "rules/stabilizer", "runtime/buffers", "runtime/engine", "runtime/explainer",
+    "runtime/explanation", "runtime/health", "runtime/seeds", "runtime/session",
 )  # fmt: skip
 
 _TEXTS = ("errors.py",)
