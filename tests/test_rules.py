@@ -7,7 +7,7 @@ import pytest
 from lrpc import rules
 from lrpc.behaviours.support import Support
 from lrpc.plan.facts import Facts
-from lrpc.plan.simplify import simplified
+from lrpc.plan.simplify import simplify_rule
 from lrpc.rules.algebra import Gate
 from lrpc.rules.algebra import Test as Condition
 from lrpc.rules.constructors import RULES
@@ -102,7 +102,7 @@ def test_a_rule_is_known_by_its_name_and_arguments():
 
 def test_a_simplified_rule_is_called_as_before():
     rule = rules.gamma(0.5)
-    simple = simplified(rule, Facts(NON_NEGATIVE, ANY, ANY, Support.POSITIVE))
+    simple = simplify_rule(rule, Facts(NON_NEGATIVE, ANY, ANY, Support.POSITIVE))
     assert simple.shares != rule.shares
     assert (simple.call, str(simple)) == (rule.call, "gamma(0.5)")
 

@@ -11,7 +11,7 @@ from lrpc.behaviours.linear.terms import Terms, add_signed
 from lrpc.rules.algebra import ONE
 
 
-def earned(terms: Terms, s: gs.Tensor) -> gs.Tensor | None:
+def earnings(terms: Terms, s: gs.Tensor) -> gs.Tensor | None:
     """Emit b' * s; None where there is no bias."""
     emit = terms.emit
     biases = [(modify_parameter(emit, terms.bias, term.b), term.sign) for term in terms.share.terms]
