@@ -63,6 +63,8 @@ REFUSED = {
     "gamma(zero_params='bias', share_bias=True)": "either zeroed",
     "epsilon('eps=1,shape=big')": "unknown stabilizer option 'shape'",
     "epsilon(zero_params='weight')": "zero_params may name 'bias' only",
+    "gate(2)": "a product has the operands 0 and 1, signal cannot be 2",
+    "gate(True)": "a product has the operands 0 and 1, signal cannot be True",
     "__import__('os')": "there is no rule",
 }
 

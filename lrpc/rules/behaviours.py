@@ -81,7 +81,7 @@ class SignalTakesAll(Plain):
     signal: int | None = None
 
     def __post_init__(self) -> None:
-        if self.signal not in (None, 0, 1):
+        if self.signal is not None and (type(self.signal) is not int or self.signal not in (0, 1)):
             raise ValueError(f"a product has the operands 0 and 1, signal cannot be {self.signal!r}")
 
 
