@@ -15,7 +15,7 @@ from lrpc.behaviours.linear.rule_signs import (
     gamma_of,
     gates_its_own_z,
     leanings,
-    modified,
+    modify_sign,
     numerators,
     one_side,
 )
@@ -87,7 +87,7 @@ def test_signs_combine_as_their_values_do(first, second):
 
 @pytest.mark.parametrize(("mod", "sign"), list(itertools.product(MODS, VALUES)), ids=str)
 def test_a_modified_value_has_the_sign_that_is_told(mod, sign):
-    assert modified(mod, sign) == seen(applied(mod, VALUES[sign]))
+    assert modify_sign(mod, sign) == seen(applied(mod, VALUES[sign]))
 
 
 def contributions(share: Share, x: Sign, w: Sign, b: Sign) -> list[float]:

@@ -9,7 +9,7 @@ from lrpc import rules
 from lrpc.behaviours.support import Support
 from lrpc.composites import beta_smooth, epsilon_gamma_box, epsilon_plus, tutorial
 from lrpc.plan.facts import Facts
-from lrpc.plan.simplify import simplified
+from lrpc.plan.simplify import simplify_rule
 from lrpc.rules.algebra import Gate
 from lrpc.rules.algebra import Test as Condition
 from lrpc.rules.constructors import RULES
@@ -68,6 +68,8 @@ REFUSED = {
     "gamma(zero_params='bias', share_bias=True)": "either zeroed",
     "epsilon('eps=1,shape=big')": "unknown stabilizer option 'shape'",
     "epsilon(zero_params='weight')": "zero_params may name 'bias' only",
+    "gate(2)": "a product has the operands 0 and 1, signal cannot be 2",
+    "gate(True)": "a product has the operands 0 and 1, signal cannot be True",
     "__import__('os')": "there is no rule",
     "": "there is no rule ''",
     "gamma)": "there is no rule",
@@ -145,7 +147,7 @@ def test_a_rule_is_known_by_its_name_and_arguments():
 
 def test_a_simplified_rule_is_called_as_before():
     rule = rules.gamma(0.5)
-    simple = simplified(rule, Facts(NON_NEGATIVE, ANY, ANY, Support.POSITIVE))
+    simple = simplify_rule(rule, Facts(NON_NEGATIVE, ANY, ANY, Support.POSITIVE))
     assert simple.shares != rule.shares
     assert (simple.call, str(simple)) == (rule.call, "gamma(0.5)")
 

@@ -135,7 +135,7 @@ class Emitter:
             self._made[tensor.name] = self._import(tensor)
         return self._made[tensor.name]
 
-    def shared(self, name: str, make: Callable[[str], gs.Tensor]) -> gs.Tensor:
+    def share(self, name: str, make: Callable[[str], gs.Tensor]) -> gs.Tensor:
         """Return what `make(name)` emitted, emitting it only the first time; its name stands alone."""
         if name not in self._made:
             before, self._scope = self._scope, ()

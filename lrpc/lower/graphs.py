@@ -44,14 +44,14 @@ def relevance_graph(
     output = plan.graph.outputs[0]
     seed = gs.Variable(SEED, np.float32, output.shape)
     relevance, passages = propagate(emit, plan, seed)
-    outputs = [_named(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)]
+    outputs = [_name_output(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)]
     if trace:
-        outputs += _traced(emit, plan, passages)
+        outputs += _trace_outputs(emit, plan, passages)
     body = gs.Graph(emit.nodes, [*emit.taps.values(), seed], outputs, name=SEPARATE, opset=OPSET)
     _leave_out(body, plan)
     taps = [name for name, tap in emit.taps.items() if tap.outputs]
     body.inputs = [*(emit.taps[name] for name in taps), seed]
-    return _written(body, emit, plan), taps
+    return _write(body, emit, plan), taps
 
 
 def forward_graph(plan: Plan, taps: list[str]) -> onnx.ModelProto:
@@ -85,12 +85,12 @@ def explain_graph(
         graph.body.inputs = [*graph.inputs, classes]
         seed = emit_seed(emit, output, classes)
     relevance, passages = propagate(emit, plan, seed)
-    explained = _named(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)
+    explained = _name_output(emit, relevance, RELEVANCE, plan.graph.inputs[0].shape)
     health = emit_health(emit, explained, seed, HEALTH)
     graph.body.outputs = [*graph.outputs, explained, health]
     where = [_where(layer, passage) for layer, passage in passages.items()]
     _leave_out(graph.body, plan, where)
-    return _written(graph.body, emit, plan), where
+    return _write(graph.body, emit, plan), where
 
 
 def _where(layer: str, passage: Passage) -> Where:
@@ -118,19 +118,19 @@ def _computed(body: gs.Graph) -> dict[str, gs.Variable]:
     return {name: tensor for name, tensor in body.tensors().items() if isinstance(tensor, gs.Variable)}
 
 
-def _named(emit: Emitter, tensor: gs.Tensor, name: str, shape: Shape | None) -> gs.Variable:
+def _name_output(emit: Emitter, tensor: gs.Tensor, name: str, shape: Shape | None) -> gs.Variable:
     (named,) = emit.ops("Identity", [tensor], [name])
     named.dtype, named.shape = np.float32, shape
     return named
 
 
-def _traced(emit: Emitter, plan: Plan, passages: dict[str, Passage]) -> list[gs.Variable]:
+def _trace_outputs(emit: Emitter, plan: Plan, passages: dict[str, Passage]) -> list[gs.Variable]:
     shapes = {node.name: node.outputs[0].shape for node in plan.graph.nodes}
     arriving = {layer: passages[layer].arriving.value(emit, f"{layer}/product") for layer in passages}
-    return [_named(emit, arriving[layer], traced_name(layer), shapes[layer]) for layer in reversed(passages)]
+    return [_name_output(emit, arriving[layer], traced_name(layer), shapes[layer]) for layer in reversed(passages)]
 
 
-def _written(body: gs.Graph, emit: Emitter, plan: Plan) -> onnx.ModelProto:
+def _write(body: gs.Graph, emit: Emitter, plan: Plan) -> onnx.ModelProto:
     notes = {
         name: {"lrpc.layer": layer} | ({"lrpc.rule": rule} if rule else {})
         for name, (layer, rule) in emit.provenance.items()

@@ -24,7 +24,7 @@ def group_names(plan: Plan) -> dict[Call, str]:
 def tunables(plan: Plan) -> list[Tunable]:
     """Return every input that a tunable graph of this plan has."""
     rules, groups = _linear_rules(plan), group_names(plan)
-    layers = Counter(row.rule.call for row in _reached(plan))
+    layers = Counter(row.rule.call for row in _lowered_rows(plan))
     return [
         Tunable(f"{groups[call]}.{key}", str(call), value, layers[call])
         for call, rule in rules.items()
@@ -33,10 +33,10 @@ def tunables(plan: Plan) -> list[Tunable]:
 
 
 def _linear_rules(plan: Plan) -> dict[Call, Rule]:
-    return {row.rule.call: row.rule for row in _reached(plan) if isinstance(row.rule, Rule)}
+    return {row.rule.call: row.rule for row in _lowered_rows(plan) if isinstance(row.rule, Rule)}
 
 
-def _reached(plan: Plan) -> list[Row]:
+def _lowered_rows(plan: Plan) -> list[Row]:
     """Return the rows that are lowered."""
     reached = plan.reached
     return [row for row in plan.rows if row.layer in reached]

@@ -46,7 +46,7 @@ class BatchNorm(LinearOp):
 
     def _per_channel(self, emit: Emitter, node: gs.Node, values: np.ndarray, role: str) -> gs.Tensor:
         shaped = values.reshape(-1, *[1] * (rank_of(node.inputs[0]) - 2))
-        return emit.shared(f"{node.name}/{role}", lambda name: emit.constant(shaped, name))
+        return emit.share(f"{node.name}/{role}", lambda name: emit.constant(shaped, name))
 
 
 def _scale(node: gs.Node) -> np.ndarray:

@@ -94,7 +94,7 @@ def flipped(emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor, pads: list
 
     The turned weight is an expression over the weight, which runtimes fold when they load the graph.
     """
-    turned = emit.shared(f"{w.name}/turned", lambda name: _turned(emit, node, w, name))
+    turned = emit.share(f"{w.name}/turned", lambda name: _turned(emit, node, w, name))
     attributes = {key: node.attrs[key] for key in _GEOMETRY}
     return emit.op("Conv", [s, turned], "transpose", pads=pads, **attributes)
 

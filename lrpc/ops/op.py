@@ -182,8 +182,8 @@ def reversed_weight(emit: Emitter, w: gs.Tensor | None) -> gs.Tensor | None:
         return w
     limits = np.finfo(np.float32)
 
-    def copied(name: str) -> gs.Tensor:
+    def copy(name: str) -> gs.Tensor:
         ends = [emit.constant(value, f"{name}/{key}") for key, value in (("low", limits.min), ("high", limits.max))]
         return emit.op("Clip", [w, *ends], name)
 
-    return emit.shared(f"{w.name}/copied", copied)
+    return emit.share(f"{w.name}/copied", copy)

@@ -31,8 +31,8 @@ class Product(Op):
             return "combines the input with a constant in a way that no linear layer could take up"
         if reason := super().problem(node):
             return reason
-        sizes = [_aligned(node, tensor) for tensor in node.inputs]
-        whole = _aligned(node, node.outputs[0])
+        sizes = [_align(node, tensor) for tensor in node.inputs]
+        whole = _align(node, node.outputs[0])
         if any(own != all_ and own != 1 for size in sizes for own, all_ in zip(size, whole, strict=True)):
             return "how its operands broadcast is not known; give the model's inputs a fixed shape"
         return ""
@@ -58,7 +58,7 @@ class Product(Op):
         return [whole if index == signal else nothing for index in (0, 1)]
 
 
-def _aligned(node: gs.Node, tensor: gs.Tensor) -> list[int | str | None]:
+def _align(node: gs.Node, tensor: gs.Tensor) -> list[int | str | None]:
     """Return a shape with the ones in front that broadcasting puts there."""
     return [1] * (rank_of(node.outputs[0]) - rank_of(tensor)) + shape_of(tensor)
 
@@ -66,7 +66,7 @@ def _aligned(node: gs.Node, tensor: gs.Tensor) -> list[int | str | None]:
 def _gather(emit: Emitter, node: gs.Node, relevance: gs.Tensor, index: int) -> gs.Tensor:
     """Emit the sum over all axes along which an operand was copied, shaped as the operand."""
     tensor, whole = node.inputs[index], shape_of(node.outputs[0])
-    sizes = _aligned(node, tensor)
+    sizes = _align(node, tensor)
     axes = [axis for axis, (own, size) in enumerate(zip(sizes, whole, strict=True)) if own != size]
     if axes:
         over = emit.constant(axes, f"gathered:{index}/axes", np.int64)

@@ -59,7 +59,7 @@ def op_rows() -> list[OpRow]:
         OpRow(
             op.name,
             str(op.kind),
-            tuple(_grouped(_takes(op))),
+            tuple(_group(_takes(op))),
             "1, 2, 3" if op.spatial else "any",
             tuple(TARGETS),
             ("oracle", "zennit") if op.zennit else ("oracle",),
@@ -76,10 +76,10 @@ def markdown() -> str:
 
 def _takes(op: Op) -> dict[str, Behaviour]:
     node = _probe(op)
-    return {name: rule for name in RULES if not meaning(rule := _made(name)).misfit(rule, op, node)}
+    return {name: rule for name in RULES if not meaning(rule := _make(name)).misfit(rule, op, node)}
 
 
-def _made(name: str) -> Behaviour:
+def _make(name: str) -> Behaviour:
     return RULES[name](**_BOUNDS.get(name, {}))
 
 
@@ -90,9 +90,9 @@ def _probe(op: Op) -> gs.Node:
     return gs.Node(op.name, "probe", {}, [x, body], [y])
 
 
-def _grouped(rules: dict[str, Behaviour]) -> Iterable[str]:
+def _group(rules: dict[str, Behaviour]) -> Iterable[str]:
     """Name rules that come together once: every linear rule, the ReLU rules."""
-    linear = [name for name in RULES if isinstance(_made(name), Rule)]
+    linear = [name for name in RULES if isinstance(_make(name), Rule)]
     names = dict.fromkeys("every linear rule" if set(linear) <= set(rules) and n in linear else n for n in rules)
     for prefix, group in _GROUPS.items():
         names = dict.fromkeys(group if name.startswith(prefix) else name for name in names)

@@ -121,7 +121,7 @@ def _refusal(graph: Graph, found: Sequence[Problem]) -> str:
 def _row(node: gs.Node, entries: Sequence[tuple[Entry, Place]], composite: Composite, leaves: _Leaves) -> Row | Problem:
     op = OPS.get(node.op)
     if op is None:
-        return Problem(node.name, node.op, *_unsupported(node))
+        return Problem(node.name, node.op, *_why_unsupported(node))
     if reason := op.problem(node):
         return Problem(node.name, node.op, reason)
     kind = op.kind_of(node)
@@ -142,7 +142,7 @@ _OPS_HINT = "`lrpc plan --help` lists the rules; the ops that have one are in do
 _RULE_HINT = "Give a layer its rule with --rule 'LAYER=RULE', or choose a composite that covers it."
 
 
-def _unsupported(node: gs.Node) -> tuple[str, str]:
+def _why_unsupported(node: gs.Node) -> tuple[str, str]:
     """Return why an op has no rule, and what to do about it."""
     if node.op in ("Softmax", "LogSoftmax") and not node.outputs[0].outputs:
         scores = node.inputs[0].name
@@ -150,10 +150,10 @@ def _unsupported(node: gs.Node) -> tuple[str, str]:
             "not piecewise linear; explain the scores before it",
             f"Explain the scores: --output {shlex.quote(scores)}.",
         )
-    return _without_rule(node), _OPS_HINT
+    return _why_without_rule(node), _OPS_HINT
 
 
-def _without_rule(node: gs.Node) -> str:
+def _why_without_rule(node: gs.Node) -> str:
     if node.op == "Softmax":
         return "not piecewise linear, and others read its result: attention has no rules"
     if node.op == "MatMul":
@@ -204,13 +204,13 @@ def _check_patterns(graph: Graph, overrides: Overrides) -> None:
     problems = [
         Problem("-", "-", f"--rule {pattern!r} {reason}", "`lrpc plan` lists the layers.")
         for pattern, rule in overrides
-        if (reason := _unused(graph, pattern, rule))
+        if (reason := _why_unused(graph, pattern, rule))
     ]
     if problems:
         raise LrpcError(f"{len(problems)} of {len(overrides)} rule patterns cannot be used on {graph.name}.", problems)
 
 
-def _unused(graph: Graph, pattern: str, rule: Behaviour) -> str:
+def _why_unused(graph: Graph, pattern: str, rule: Behaviour) -> str:
     """Return why a pattern gives its rule to no layer at all, "" if it does."""
     matched = [node for node in graph.nodes if fnmatchcase(node.name, pattern)]
     if not matched:

@@ -12,7 +12,7 @@ from lrpc.rules.algebra import ONE
 from passes.graph import rank_of
 
 
-def earned(terms: Terms, s: gs.Tensor) -> gs.Tensor | None:
+def earnings(terms: Terms, s: gs.Tensor) -> gs.Tensor | None:
     """Emit b' * s; None where there is no bias."""
     emit = terms.emit
     biases = [(modify_parameter(emit, terms.bias, term.b), term.sign) for term in terms.share.terms]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_graphsurgeon as gs
 
-from lrpc.behaviours.linear.bias import earned, spread
+from lrpc.behaviours.linear.bias import earnings, spread
 from lrpc.behaviours.linear.modify import modify_parameter
 from lrpc.behaviours.linear.terms import Terms, add_signed
 from lrpc.behaviours.relevance import Relevance
@@ -16,7 +16,7 @@ from lrpc.rules.algebra import ONE
 def define(terms: Terms, cotangents: Sequence[gs.Tensor], share_bias: bool) -> list[list[Relevance]]:
     """Emit what a share hands to each data input. share_bias: with what its bias earned, in equal parts."""
     parts = [(_contribute(terms, index, s), terms.share.terms[index].sign) for index, s in enumerate(cotangents)]
-    if share_bias and (amount := earned(terms, cotangents[0])) is not None:
+    if share_bias and (amount := earnings(terms, cotangents[0])) is not None:
         parts.append((spread(terms, amount), 1))
     branches = [[(part[branch], sign) for part, sign in parts] for branch in range(len(parts[0][0]))]
     totals = [add_signed(terms.emit, branch, _role("handed", i)) for i, branch in enumerate(branches)]

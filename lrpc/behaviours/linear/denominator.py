@@ -28,7 +28,7 @@ def denominator(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
         by_arithmetic = plain and stabilizer.signed and not stabilizer.clip
         return (either_side if by_arithmetic else stabilize)(emit, d, stabilizer, terms.layout)
     carrier = _carrier(terms) if plain and not stabilizer.clip else None
-    return _sided(terms, stabilizer) if carrier is None else _carried(terms, stabilizer, carrier)
+    return _keep_side(terms, stabilizer) if carrier is None else _carry(terms, stabilizer, carrier)
 
 
 def either_side(emit: Emitter, d: gs.Tensor, stabilizer: Stabilizer, layout: Layout) -> gs.Tensor:
@@ -55,24 +55,24 @@ def _carrier(terms: Terms) -> int | None:
     return fits.index(True) if any(fits) else None
 
 
-def _carried(terms: Terms, stabilizer: Stabilizer, carrier: int) -> gs.Tensor:
+def _carry(terms: Terms, stabilizer: Stabilizer, carrier: int) -> gs.Tensor:
     emit, rest = terms.emit, [term for i, term in enumerate(terms.share.terms) if i != carrier]
     with emit.scope("stabilize"):
-        size = _signed(terms, margin(emit, None, stabilizer, terms.layout))
+        size = _negate(terms, margin(emit, None, stabilizer, terms.layout))
     outputs = [terms.output(i, size if i == carrier else None) for i in range(len(terms.share.terms))]
     alone = all(term.follows for term in rest)  # sizes cannot push a guarded denominator past 0
     if alone:
-        outputs[carrier] = _guarded(terms, outputs[carrier], size)
+        outputs[carrier] = _guard(terms, outputs[carrier], size)
     total = terms.total(outputs)
-    return total if alone else _guarded(terms, total, size)
+    return total if alone else _guard(terms, total, size)
 
 
-def _sided(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
+def _keep_side(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
     """Emit a denominator of a known side whose margin no bias can take."""
     emit, side = terms.emit, terms.share.side
     d = terms.total(terms.outputs())
     with emit.scope("stabilize"):
-        size = _signed(terms, margin(emit, d, stabilizer, terms.layout))
+        size = _negate(terms, margin(emit, d, stabilizer, terms.layout))
         if stabilizer.clip:
             return emit.op("Max" if side is Side.POSITIVE else "Min", [d, size], "stabilized")
         if not terms.share.everywhere or terms.op.parametric:
@@ -80,7 +80,7 @@ def _sided(terms: Terms, stabilizer: Stabilizer) -> gs.Tensor:
         return emit.op("Add", [d, size], "stabilized")
 
 
-def _guarded(terms: Terms, d: gs.Tensor, size: gs.Tensor) -> gs.Tensor:
+def _guard(terms: Terms, d: gs.Tensor, size: gs.Tensor) -> gs.Tensor:
     """Emit max(d, m), or min(d, -m): a fast convolution may round a sum of positive numbers below 0."""
     emit, empty = terms.emit, gs.Variable.empty()
     limits = [size] if terms.share.side is Side.POSITIVE else [empty, size]
@@ -92,5 +92,5 @@ def _at_most_zero(emit: Emitter, d: gs.Tensor) -> gs.Tensor:
     return emit.op("Min", [d, emit.constant(0.0, "guarded/zero")], "guarded")
 
 
-def _signed(terms: Terms, size: gs.Tensor) -> gs.Tensor:
+def _negate(terms: Terms, size: gs.Tensor) -> gs.Tensor:
     return size if terms.share.side is Side.POSITIVE else terms.emit.op("Neg", [size], "negative")

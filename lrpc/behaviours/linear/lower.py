@@ -40,8 +40,8 @@ def _gather(emit: Emitter, parts: list[Relevance], suffix: str) -> Relevance:
             part = Relevance(emit.op("Add", cotangents, f"cotangent{suffix}/{index}"), part.factor)
         by_factor[key] = part
     groups = list(by_factor.values())
-    total = groups[0]
+    whole = groups[0]
     for index, part in enumerate(groups[1:], start=1):
-        values = [p.value(emit, f"product{suffix}/{index}{side}") for p, side in ((total, "a"), (part, "b"))]
-        total = Relevance(emit.op("Add", values, f"handed{suffix}/{index}"))
-    return total
+        values = [p.value(emit, f"product{suffix}/{index}{side}") for p, side in ((whole, "a"), (part, "b"))]
+        whole = Relevance(emit.op("Add", values, f"handed{suffix}/{index}"))
+    return whole

@@ -19,7 +19,7 @@ def modify_parameter(emit: Emitter, value: gs.Tensor | None, mod: Mod) -> gs.Ten
         return None
     if isinstance(mod, Keep):
         return value
-    return emit.shared(f"{value.name}/{_slug(mod, emit.group)}", lambda name: _modify(emit, value, mod, name))
+    return emit.share(f"{value.name}/{_slug(mod, emit.group)}", lambda name: _modify(emit, value, mod, name))
 
 
 def modify_input(emit: Emitter, value: gs.Tensor, mod: Mod, name: str) -> gs.Tensor:

@@ -35,11 +35,9 @@ class Quotient:
         own = self.terms.z
         if terms[0].follows and self.terms.is_z(terms[0]) and self.terms.share.gate == Gate() and self._is_factor(own):
             r = self._divide(self.arriving.cotangent, stabilized)
-            size, value = emit.op("Abs", [own], "size"), emit.op("Mul", [own, r], "s/product")
-            followed: list[gs.Tensor] = [
-                emit.op("Mul", [size, r], "s/followed") if term.follows else value for term in terms
-            ]
-            return followed, Division(stabilized, r)
+            size, product = emit.op("Abs", [own], "size"), emit.op("Mul", [own, r], "s/product")
+            own_signs = [emit.op("Mul", [size, r], "s/followed") if term.follows else product for term in terms]
+            return [*own_signs], Division(stabilized, r)
         s = self._divide_and_gate(self.arriving.value(emit, "product"), stabilized)
         signed = [self._follow(index, s) if term.follows else s for index, term in enumerate(terms)]
         return signed, Division(stabilized, s)

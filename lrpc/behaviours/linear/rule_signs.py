@@ -29,7 +29,7 @@ from lrpc.rules.behaviours import Behaviour
 from lrpc.rules.sign import NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
 
 
-def modified(mod: Mod, value: Sign) -> Sign:
+def modify_sign(mod: Mod, value: Sign) -> Sign:
     """Return the sign of mod(v), given that of v."""
     match mod:
         case Keep() | Boost():
@@ -41,7 +41,7 @@ def modified(mod: Mod, value: Sign) -> Sign:
         case Abs() | Square():
             return ZEROS if value == ZEROS else NON_NEGATIVE
         case Scaled(_, part):
-            return modified(part, value)
+            return modify_sign(part, value)
         case Zero():
             return ZEROS
         case Fill(number):
@@ -55,7 +55,7 @@ def numerators(share: Share, x: Sign, w: Sign, b: Sign) -> Sign:
     """Return the signs that a share's contributions can have, bias included; a term that follows adds its size."""
     total = ZEROS
     for term in share.terms:
-        part = modified(term.x, x) * modified(term.w, w) | modified(term.b, b)
+        part = modify_sign(term.x, x) * modify_sign(term.w, w) | modify_sign(term.b, b)
         total |= NON_NEGATIVE if term.follows else part if term.sign > 0 else -part
     return total
 
@@ -79,7 +79,7 @@ def leanings(share: Share, x: Sign, b: Sign, gate_bias: bool) -> frozenset[Side]
         return none
     found = both
     for term in share.terms:
-        found &= _leaning(term.w, modified(term.x, x))
+        found &= _leaning(term.w, modify_sign(term.x, x))
     for mod in biases:
         found &= _leaning(mod, NON_NEGATIVE)
     return found
@@ -104,7 +104,7 @@ def box_of(rule: Behaviour) -> tuple[float | list[float], float | list[float]] |
         return None
     match [(t.x, t.w, t.sign) for t in rule.shares[0].terms]:
         case [(Keep(), Keep(), 1), (Fill(low), Pos(), -1), (Fill(high), Neg(), -1)]:
-            return _listed(low), _listed(high)
+            return _to_list(low), _to_list(high)
     return None
 
 
@@ -134,5 +134,5 @@ def gates_its_own_z(rule: Rule, b: Sign) -> bool:
     return b == ZEROS or upper.gate.bias != (upper.terms[0].b == ZERO)
 
 
-def _listed(number: float | tuple[float, ...]) -> float | list[float]:
+def _to_list(number: float | tuple[float, ...]) -> float | list[float]:
     return list(number) if isinstance(number, tuple) else number

@@ -26,7 +26,7 @@ def remedies(kind: Kind, rule: Behaviour) -> list[Behaviour]:
     if kind is Kind.SUM:
         return _for_sum(rule)
     if kind is Kind.AVERAGE_POOL and rule.name in ("norm", "epsilon"):
-        return [*_restabilized(rule, "norm"), rules.abs_split()]
+        return [*_restabilize(rule, "norm"), rules.abs_split()]
     if kind in LINEAR:
         return _for_linear(rule)
     return []
@@ -72,9 +72,9 @@ def _for_sum(rule: Behaviour) -> list[Behaviour]:
     last: list[Behaviour] = [rules.abs_split(), rules.BodyOnly()]
     match rule.name:
         case "copy" | "gradient":
-            return [rules.norm(), *_restabilized(rules.norm(), "norm"), *last]
+            return [rules.norm(), *_restabilize(rules.norm(), "norm"), *last]
         case "norm" | "epsilon":
-            return [*_restabilized(rule, "norm"), *last]
+            return [*_restabilize(rule, "norm"), *last]
         case _:
             return []
 
@@ -87,16 +87,16 @@ def _for_linear(rule: Behaviour) -> list[Behaviour]:
         case "gamma" if _arguments(rule).get("compat"):
             return [rules.gamma(**_arguments(rule) | {"compat": False})]
         case "epsilon":
-            return [*_restabilized(rule, "epsilon"), rules.gamma(**biases)]
+            return [*_restabilize(rule, "epsilon"), rules.gamma(**biases)]
         case "gradient":
-            return [rules.epsilon(), *_restabilized(rules.epsilon(), "epsilon"), rules.gamma()]
+            return [rules.epsilon(), *_restabilize(rules.epsilon(), "epsilon"), rules.gamma()]
         case "alpha_beta":
             return [rules.z_plus(**biases)]
         case _:
             return []
 
 
-def _restabilized(rule: Behaviour, constructor: str) -> list[Behaviour]:
+def _restabilize(rule: Behaviour, constructor: str) -> list[Behaviour]:
     """Return an Epsilon or Norm rule with its stabilizer signed, then with larger ones than it has."""
     assert isinstance(rule, Rule)
     own = rule.stabilizer
