@@ -25,15 +25,15 @@ from lrpc.plan.plan import Overrides, Plan, assign
 from lrpc.plan.rule_signs import box_of
 from lrpc.variants.half_forward import half_forward as to_half
 from lrpc.variants.pictures import Pictures
-from passes.batch_axis import batch_problems
-from passes.check import problems
 from passes.errors import LrpcError, Problem
-from passes.file_errors import file_errors
 from passes.graph import Graph, static_shape
-from passes.load import load
+from passes.graph.write import left_out, weights_of
+from passes.loading.batch_axis import batch_problems
+from passes.loading.check import problems
+from passes.loading.file_errors import file_errors
+from passes.loading.load import load
+from passes.loading.select import select
 from passes.pipeline import canonize
-from passes.select import select
-from passes.write import left_out, weights_of
 
 if TYPE_CHECKING:
     import torch

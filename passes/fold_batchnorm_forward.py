@@ -6,9 +6,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.affine import LINEAR, batchnorm_problem, layer_problem, parameters, scale_and_shift, write_parameters
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, kind, producer
+from passes.graph.edit import Declined, Edit, rewrite
 
 
 def fold_batchnorm_forward(graph: Graph, declined: list[Problem] | None = None) -> Graph:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, producer, same_shape
+from passes.graph.edit import Declined, Edit, rewrite
 
 _GRID = np.linspace(-6.0, 30.0, 145)
 _DEPTH = 6

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Step
 from passes.graph import shape_of, static_shape
+from passes.graph.edit import Step
 
 
 def max_pool_over(sizes: Sequence[int]) -> dict[str, Any]:

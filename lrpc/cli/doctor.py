@@ -12,8 +12,8 @@ import numpy as np
 from lrpc.cli.feeds import feeds_or_drawn
 from lrpc.cli.options import FEED, MODEL, RULES_EPILOG, plan_arguments, plan_options
 from lrpc.cli.show import note, steps, table
-from passes.file_errors import file_errors
 from passes.graph import sizes_of
+from passes.loading.file_errors import file_errors
 
 
 @click.command("doctor", epilog=RULES_EPILOG, short_help="Find the rules that make relevance explode, and better ones.")

@@ -15,7 +15,7 @@ from lrpc.cli.feeds import load_feeds
 from lrpc.cli.options import FEED
 from lrpc.cli.show import note, working
 from passes.errors import LrpcError
-from passes.file_errors import file_errors
+from passes.loading.file_errors import file_errors
 
 _TOP = 5
 

@@ -13,7 +13,7 @@ from lrpc.composites.builtin import COMPOSITES
 from lrpc.composites.composite import Composite
 from lrpc.rules.constructors import RULES, Behaviour
 from lrpc.rules.text import parse_rule, signature
-from passes.file_errors import is_file
+from passes.loading.file_errors import is_file
 
 MODEL = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx")
 

@@ -11,7 +11,7 @@ import numpy as np
 from lrpc.cli.feeds import load_feeds
 from lrpc.cli.options import FEED
 from lrpc.cli.show import note, table, working
-from passes.file_errors import file_errors
+from passes.loading.file_errors import file_errors
 
 
 @click.command("trace", short_help="Show, layer by layer, where relevance grows.")

@@ -19,8 +19,8 @@ from lrpc.lower.tunable import group_names
 from lrpc.plan.plan import Plan
 from lrpc.plan.simplify import simplify
 from passes.graph import Graph, Shape, shape_of, tidy
-from passes.upgrade import OPSET
-from passes.write import to_proto, weights_of
+from passes.graph.write import to_proto, weights_of
+from passes.loading.upgrade import OPSET
 
 SEED, TARGET, RELEVANCE, HEALTH = "seed", "target", "relevance", "health"
 

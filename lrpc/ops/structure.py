@@ -12,8 +12,8 @@ from lrpc.emit.emitter import Emitter, like
 from lrpc.ops.convolution import crop
 from lrpc.ops.op import LinearOp, Selection, union
 from lrpc.rules.sign import ANY, Sign
-from passes.branches import body_branch
 from passes.graph import constant, rank_of, size_of, sizes_of, static_shape, values_of
+from passes.graph.branches import body_branch
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,10 @@ from lrpc.rules.algebra import (
     WinnerTakeAll,
 )
 from lrpc.rules.kinds import LINEAR, Kind
-from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
-from passes.gates import gated_signal
 from passes.graph import Graph, depending
+from passes.graph.branches import body_branch
+from passes.graph.gates import gated_signal
 
 Overrides = Sequence[tuple[str, Behaviour]]
 """(pattern over layer names, rule) pairs, which win over the composite; the first match wins."""

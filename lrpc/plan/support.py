@@ -31,7 +31,7 @@ from lrpc.rules.algebra import (
     WinnerTakeAll,
 )
 from lrpc.rules.sign import Sign
-from passes.branches import body_branch
+from passes.graph.branches import body_branch
 
 
 class Support(IntEnum):

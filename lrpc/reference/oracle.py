@@ -45,9 +45,9 @@ from lrpc.rules.algebra import (
     Zero,
 )
 from lrpc.rules.stabilizer import Stabilizer
-from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
 from passes.graph import Graph, constant, producer, sizes_of
+from passes.graph.branches import body_branch
 
 Tensor = torch.Tensor
 

@@ -10,7 +10,7 @@ import pytest
 import lrpc
 from benchmarks.chains import chain, residual_chain
 from lrpc.lower import explain_graph
-from passes.branches import _parting, body_branch
+from passes.graph.branches import _parting, body_branch
 from tests.graphs import small_resnet
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from passes.load import load
+from passes.loading.load import load
 from passes.pipeline import PIPELINE
 from tests.passes.declines import CASES
 from tests.passes.test_check import parsed

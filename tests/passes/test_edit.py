@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from passes.edit import Edit, Step, rewrite
 from passes.graph import Graph
-from passes.load import load
+from passes.graph.edit import Edit, Step, rewrite
+from passes.loading.load import load
 from passes.pipeline import PIPELINE, canonize
 from tests.graphs import model, small_resnet
 from tests.passes.cases import node

@@ -8,11 +8,11 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from passes.check import problems
 from passes.graph import Graph
-from passes.load import load
+from passes.graph.write import to_proto
+from passes.loading.check import problems
+from passes.loading.load import load
 from passes.pipeline import PIPELINE, canonize
-from passes.write import to_proto
 from tests.graphs import model, small_resnet
 from tests.passes.cases import CASES, NORM, node, norm_parameters, normal
 

@@ -7,12 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from passes import write
 from passes.errors import LrpcError
-from passes.load import load
+from passes.graph import write
+from passes.graph.write import LARGEST, left_out, to_proto
+from passes.loading.load import load
+from passes.loading.tensors import byte_size, check_tensors, mapped
 from passes.numbers import short
-from passes.tensors import byte_size, check_tensors, mapped
-from passes.write import LARGEST, left_out, to_proto
 from tests.graphs import model
 from tests.passes.cases import node, normal
 

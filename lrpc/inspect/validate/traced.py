@@ -13,7 +13,7 @@ from lrpc.emit.targets import TARGETS, Target
 from lrpc.lower import forward_graph, relevance_graph
 from lrpc.lower.graphs import RELEVANCE, SEED, traced_name
 from lrpc.plan.plan import Plan
-from passes.write import left_out, weights_of
+from passes.graph.write import left_out, weights_of
 
 
 @dataclass(frozen=True)

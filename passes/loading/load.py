@@ -17,12 +17,12 @@ from google.protobuf.message import DecodeError
 from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
 from passes.errors import LrpcError
-from passes.file_errors import file_errors, is_file
 from passes.graph import Graph, read_only
-from passes.names import name_layers
-from passes.shapes import declare_outputs, name_dynamic_axes, refuse_absurd_targets, with_shapes
-from passes.tensors import all_tensors, byte_size, check_tensors, is_external, mapped
-from passes.upgrade import OPSET, opset_of, upgrade
+from passes.loading.file_errors import file_errors, is_file
+from passes.loading.names import name_layers
+from passes.loading.shapes import declare_outputs, name_dynamic_axes, refuse_absurd_targets, with_shapes
+from passes.loading.tensors import all_tensors, byte_size, check_tensors, is_external, mapped
+from passes.loading.upgrade import OPSET, opset_of, upgrade
 
 _BAD_PROTO = (
     onnx.checker.ValidationError,

@@ -10,8 +10,8 @@ import onnx.numpy_helper
 import onnx.shape_inference
 
 from passes.errors import LrpcError
+from passes.loading.shape_values import known_sizes, put_sizes
 from passes.numbers import short
-from passes.shape_values import known_sizes, put_sizes
 
 _TARGETS = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
 """Which operand tells how large the result is."""

@@ -11,7 +11,7 @@ import onnx
 import onnx.helper
 
 from passes.errors import LrpcError, Problem
-from passes.file_errors import reason_of, short_path
+from passes.loading.file_errors import reason_of, short_path
 from passes.numbers import short, short_list
 
 _HALF_BYTES = {"INT4", "UINT4", "FLOAT4E2M1"}

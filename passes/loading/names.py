@@ -17,7 +17,7 @@ from collections.abc import Container, Iterable
 import onnx
 
 from passes.graph import Module, unique
-from passes.torchscript_names import torchscript_name, torchscript_owners
+from passes.loading.torchscript_names import torchscript_name, torchscript_owners
 
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization"}
 _WEIGHT_SUFFIX = re.compile(r"[._](weight|weights|kernel|w|scale|gamma)$", re.IGNORECASE)
