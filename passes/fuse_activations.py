@@ -115,7 +115,7 @@ def _fuse(edit: Edit, anchor: gs.Node, found: _Expression) -> None:
 def _name_whole(edit: Edit, last: gs.Node, inner: list[gs.Node]) -> None:
     """Name the expression as its layer: an exporter gives all parts of one the layer's name, numbered."""
     name, freed = _REPEAT.sub("", last.name), last.name
-    namesake = edit.named(name)
+    namesake = edit.node_of(name)
     if namesake is None:
         edit.rename({name: last})
     elif any(namesake is part for part in inner):

@@ -73,7 +73,7 @@ class Pass:
         text = (self.run.__doc__ or "").strip()
         return f"{text}\n    Needs: {', '.join(self.needs)}." if self.needs else text
 
-    def declined(self, graph: Graph) -> list[Problem]:
+    def declines(self, graph: Graph) -> list[Problem]:
         """Return the nodes of a canonized graph that it is there for and leaves alone, each with the reason."""
         problems: list[Problem] = []
         self.run(graph, problems)

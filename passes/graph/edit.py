@@ -136,7 +136,7 @@ class Edit:
         node.inputs.clear()
         node.outputs.clear()
 
-    def named(self, name: str) -> gs.Node | None:
+    def node_of(self, name: str) -> gs.Node | None:
         """Return the node of this name."""
         return self._by_name.get(name)
 

@@ -72,7 +72,7 @@ def is_external(tensor: onnx.TensorProto) -> bool:
     return bool(tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
-def mapped(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
+def map_values(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
     """Return an external tensor's values where they lie, read when they are needed."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)

@@ -85,9 +85,9 @@ def test_names_are_swapped():
     edit = Edit(relus(2))
 
     def swap(edit, found, _):
-        first, second = edit.named("t1"), edit.named("y")
+        first, second = edit.node_of("t1"), edit.node_of("y")
         edit.rename({"t1": second, "y": first})
-        assert (edit.named("t1"), edit.named("y")) == (second, first)
+        assert (edit.node_of("t1"), edit.node_of("y")) == (second, first)
 
     edit.each(lambda edit, found: True if found.inputs[0].name == "x" else None, swap)
     assert [n.name for n in edit.result().nodes] == ["y", "t1"]
