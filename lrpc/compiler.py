@@ -20,13 +20,13 @@ from lrpc.ops import OPS
 from lrpc.plan.inputs import input_spec
 from lrpc.plan.plan import Overrides, Plan, assign
 from lrpc.plan.simplify import simplify
-from passes.batch_axis import batch_problems
-from passes.check import problems
 from passes.errors import LrpcError, Problem
 from passes.graph import Graph
-from passes.load import load
+from passes.loading.batch_axis import batch_problems
+from passes.loading.check import problems
+from passes.loading.load import load
+from passes.loading.select import select
 from passes.pipeline import canonize
-from passes.select import select
 
 if TYPE_CHECKING:
     import torch

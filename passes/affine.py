@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Edit
 from passes.graph import constant, keep_inputs, operand, read_only, values_of
+from passes.graph.edit import Edit
 
 LINEAR = {"Conv", "ConvTranspose", "Gemm"}
 

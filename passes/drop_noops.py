@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, operand, producer, same_shape
+from passes.graph.edit import Declined, Edit, rewrite
 
 
 def drop_noops(graph: Graph, declined: list[Problem] | None = None) -> Graph:

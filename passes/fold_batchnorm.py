@@ -14,9 +14,9 @@ from passes.affine import (
     scale_and_shift,
     write_parameters,
 )
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, kind, producer
+from passes.graph.edit import Declined, Edit, rewrite
 
 
 def fold_batchnorm(graph: Graph, declined: list[Problem] | None = None) -> Graph:

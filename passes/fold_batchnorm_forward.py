@@ -6,9 +6,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.affine import LINEAR, batchnorm_problem, layer_problem, parameters, scale_and_shift, write_parameters
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, kind, producer
+from passes.graph.edit import Declined, Edit, rewrite
 
 
 def fold_batchnorm_forward(graph: Graph, declined: list[Problem] | None = None) -> Graph:
@@ -31,7 +31,7 @@ def _find_layer(edit: Edit, node: gs.Node) -> gs.Node | Declined | None:
     if kind(node) != "BatchNormalization" or not _linear_readers(node):
         return None
     reason = batchnorm_problem(node) or _norm_before(node) or _problem(edit, node)
-    return Declined(reason) if reason else node.outputs[0].outputs[0]
+    return Declined(reason) if reason else _linear_readers(node)[0]
 
 
 def _linear_readers(node: gs.Node) -> list[gs.Node]:
@@ -48,7 +48,7 @@ def _norm_before(node: gs.Node) -> str:
 
 
 def _problem(edit: Edit, node: gs.Node) -> str:
-    layer = node.outputs[0].outputs[0]
+    layer = _linear_readers(node)[0]
     if not edit.is_read_once(node.outputs[0]):
         return f"{layer.name} is not all that reads its result"
     if layer.attrs.get("transA", 0):

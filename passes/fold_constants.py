@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit
 from passes.errors import Problem
-from passes.evaluate import evaluate, is_random
 from passes.graph import Graph, constant, kind, read_only, shape_of, static_shape, subgraph_nodes
+from passes.graph.edit import Declined, Edit
+from passes.graph.evaluate import evaluate, is_random
 
 _LARGEST = 1 << 20
 """More bytes than this are folded only where the constants that they come from are as large."""

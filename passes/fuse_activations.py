@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, producer, same_shape
+from passes.graph.edit import Declined, Edit, rewrite
 
 _GRID = np.linspace(-6.0, 30.0, 145)
 _DEPTH = 6
@@ -115,7 +115,7 @@ def _fuse(edit: Edit, anchor: gs.Node, found: _Expression) -> None:
 def _name_whole(edit: Edit, last: gs.Node, inner: list[gs.Node]) -> None:
     """Name the expression as its layer: an exporter gives all parts of one the layer's name, numbered."""
     name, freed = _REPEAT.sub("", last.name), last.name
-    namesake = edit.named(name)
+    namesake = edit.node_of(name)
     if namesake is None:
         edit.rename({name: last})
     elif any(namesake is part for part in inner):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from passes.affine import batchnorm_problem, replace_result, scale_and_shift, write_batchnorm
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, kind, producer
+from passes.graph.edit import Declined, Edit, rewrite
 
 
 def join_batchnorms(graph: Graph, declined: list[Problem] | None = None) -> Graph:

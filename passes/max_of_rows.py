@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Step
 from passes.graph import shape_of, static_shape
+from passes.graph.edit import Step
 
 
 def max_pool_over(sizes: Sequence[int]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def max_of_rows(node: gs.Node, axes: Sequence[int]) -> list[Step] | str:
     if shape is None or None in shape[1:] or target is None or None in target[1:]:
         return "the size of its input is dynamic"
     if not axes or len(target) < 2:
-        return "its axes are not known"
+        return "it reduces no axis, or all but the batch without keeping them"
     kept = [axis for axis in range(1, len(shape)) if axis not in axes]
     rows, count = (math.prod(shape[axis] or 0 for axis in some) for some in (kept, axes))
     order = [0, *kept, *axes]

@@ -8,9 +8,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.affine import LINEAR
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, keep_inputs, kind, operand, producer, read_only
+from passes.graph.edit import Declined, Edit, rewrite
 
 
 def merge_biases(graph: Graph, declined: list[Problem] | None = None) -> Graph:

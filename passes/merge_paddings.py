@@ -7,9 +7,9 @@ import re
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, operand, producer
+from passes.graph.edit import Declined, Edit, rewrite
 
 _REPEAT = re.compile(r":\d+$")
 

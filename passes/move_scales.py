@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, producer, same_shape, shape_of, values_of
+from passes.graph.edit import Declined, Edit, rewrite
 
 _ARITHMETIC = ("Mul", "Div", "Add", "Sub")
 

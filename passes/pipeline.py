@@ -15,6 +15,8 @@ from passes.fold_batchnorm_forward import fold_batchnorm_forward
 from passes.fold_constants import fold_constants
 from passes.fuse_activations import fuse_activations
 from passes.graph import Graph
+from passes.graph.verify import verify
+from passes.graph.write import to_proto
 from passes.join_batchnorms import join_batchnorms
 from passes.merge_biases import merge_biases
 from passes.merge_paddings import merge_paddings
@@ -30,8 +32,6 @@ from passes.spell_shuffles import spell_shuffles
 from passes.spell_slices import spell_slices
 from passes.spell_sums import spell_sums
 from passes.split_residuals import split_residuals
-from passes.verify import verify
-from passes.write import to_proto
 
 Report = Callable[[str], None]
 
@@ -73,7 +73,7 @@ class Pass:
         text = (self.run.__doc__ or "").strip()
         return f"{text}\n    Needs: {', '.join(self.needs)}." if self.needs else text
 
-    def declined(self, graph: Graph) -> list[Problem]:
+    def declines(self, graph: Graph) -> list[Problem]:
         """Return the nodes of a canonized graph that it is there for and leaves alone, each with the reason."""
         problems: list[Problem] = []
         self.run(graph, problems)

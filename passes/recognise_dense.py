@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, Step
 from passes.errors import Problem
 from passes.graph import Graph, Shape, constant, kind, operand, read_only, shape_of, static_shape, values_of
+from passes.graph.edit import Declined, Edit, Step
 
 
 def recognise_dense(graph: Graph, declined: list[Problem] | None = None) -> Graph:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
-from passes.graph import Graph, Shape, constant, kind, operand, static_shape, values_of
+from passes.graph import Graph, Shape, constant, kind, operand, static_shape, stray_bias, values_of
+from passes.graph.edit import Declined, Edit, rewrite
 
 _CONVOLUTIONS = {"Conv", "ConvTranspose"}
 _WINDOWED = {*_CONVOLUTIONS, "MaxPool", "AveragePool"}
@@ -81,12 +81,6 @@ def _write(edit: Edit, node: gs.Node, new: _Spelling) -> None:
     node.attrs = new.attrs
     operands = [edit.constant(*o) if isinstance(o, tuple) else o for o in new.operands]
     node.inputs = [new.first, *operands]
-
-
-def stray_bias(node: gs.Node) -> bool:
-    """Whether a convolution has a constant bias that is no vector."""
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    return bias is not None and bias.ndim != 1
 
 
 def _constant_last(node: gs.Node, now: _Spelling) -> _Spelling:

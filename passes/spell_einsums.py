@@ -7,9 +7,9 @@ import string
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, Step, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, kind, shape_of
+from passes.graph.edit import Declined, Edit, Step, rewrite
 
 
 def spell_einsums(graph: Graph, declined: list[Problem] | None = None) -> Graph:

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, producer, shape_of, static_shape
+from passes.graph.edit import Declined, Edit, rewrite
 from passes.spell_slices import slice_node
 
 _MOST_RUNS = 64

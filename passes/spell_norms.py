@@ -7,9 +7,9 @@ import math
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, Step, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, shape_of, static_shape
+from passes.graph.edit import Declined, Edit, Step, rewrite
 
 
 def spell_norms(graph: Graph, declined: list[Problem] | None = None) -> Graph:

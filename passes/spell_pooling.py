@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, Step, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, operand, shape_of, static_shape
+from passes.graph.edit import Declined, Edit, Step, rewrite
 from passes.max_of_rows import max_of_rows, max_pool_over
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.affine import write_batchnorm
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, same_shape, static_shape
+from passes.graph.edit import Declined, Edit, rewrite
 
 _ARITHMETIC = ("Mul", "Div", "Add", "Sub")
 

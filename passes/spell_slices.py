@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit
 from passes.errors import Problem
 from passes.graph import Graph, constant, keep_inputs, kind, shape_of, size_of, static_shape
+from passes.graph.edit import Declined, Edit
 
 
 def spell_slices(graph: Graph, declined: list[Problem] | None = None) -> Graph:

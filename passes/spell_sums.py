@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, Step, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, producer, same_shape, static_shape
+from passes.graph.edit import Declined, Edit, Step, rewrite
 
 
 def spell_sums(graph: Graph, declined: list[Problem] | None = None) -> Graph:

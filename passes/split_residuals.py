@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from passes.edit import Declined, Edit, rewrite
 from passes.errors import Problem
 from passes.graph import Graph, constant, kind, same_shape, text_of_shape
+from passes.graph.edit import Declined, Edit, rewrite
 
 
 def split_residuals(graph: Graph, declined: list[Problem] | None = None) -> Graph:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from passes.edit import Edit
 from passes.errors import LrpcError
 from passes.graph import Graph
-from passes.verify import verify
+from passes.graph.edit import Edit
+from passes.graph.verify import verify
 
 
 @pytest.fixture(scope="session", autouse=True)

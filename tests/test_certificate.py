@@ -23,7 +23,7 @@ from lrpc.reference import run_oracle
 from lrpc.reference.oracle import Layer, explain_layer
 from lrpc.rules.kinds import Kind
 from lrpc.rules.stabilizer import Stabilizer
-from passes.load import load
+from passes.loading.load import load
 from passes.pipeline import canonize
 from tests.graphs import model, picture, small_resnet
 from tests.lower.test_ops import MOVING, plan_of

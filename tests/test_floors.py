@@ -86,6 +86,17 @@ def test_imports_run_down_only(file):
     assert not wrong, f"{room} is below, or has no use for, {wrong}"
 
 
+PASSES = {"graph": {"errors", "numbers", "graph"}, "loading": {"errors", "numbers", "graph", "loading"}}
+"""What the rooms of passes import of passes: the graph is below loading, and both are below the passes themselves."""
+
+
+@pytest.mark.parametrize(("room", "below"), PASSES.items(), ids=PASSES)
+def test_the_rooms_of_passes_import_down_only(room, below):
+    for file in (ROOT / "passes" / room).rglob("*.py"):
+        used = {name.split(".")[1] for name in imported(file) if name.startswith("passes.")}
+        assert used <= below, file
+
+
 def test_passes_know_nothing_of_relevance():
     for file in (ROOT / "passes").rglob("*.py"):
         assert not [name for name in imported(file) if named(name, {"lrpc"})], file

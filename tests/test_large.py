@@ -17,7 +17,7 @@ from lrpc.bundle.input_spec import InputSpec
 from lrpc.cli import main
 from lrpc.export import Loaded, export, weight_files
 from passes.errors import LrpcError
-from passes.load import load
+from passes.loading.load import load
 from tests.graphs import saved, small_resnet
 
 X = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 8)).astype(np.float32)
@@ -34,7 +34,7 @@ def written(folder: Path, opset: int = 18) -> tuple[Path, int]:
 
 
 def limit_to(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    for name in ("passes.load._LARGEST", "passes.write.LARGEST", "lrpc.bundle.store._LARGEST"):
+    for name in ("passes.loading.load._LARGEST", "passes.graph.write.LARGEST", "lrpc.bundle.store._LARGEST"):
         monkeypatch.setattr(name, size)
 
 

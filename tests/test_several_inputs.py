@@ -23,11 +23,11 @@ from lrpc.plan.simplify import simplify
 from lrpc.reference import run_oracle
 from lrpc.rules.sign import ANY, NON_NEGATIVE
 from lrpc.runtime.health import HealthWarning
-from passes.check import problems
 from passes.errors import LrpcError
 from passes.graph import depending
-from passes.load import load
-from passes.select import select
+from passes.loading.check import problems
+from passes.loading.load import load
+from passes.loading.select import select
 from tests.graphs import model, saved, small_resnet
 from tests.targets import DISTINCT
 from tests.two_inputs import NETS, dense, node, normal

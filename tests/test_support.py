@@ -15,7 +15,7 @@ from lrpc.plan.facts import facts, input_sign, signs
 from lrpc.plan.plan import assign
 from lrpc.plan.support import supports
 from lrpc.reference import run_oracle
-from passes.load import load
+from passes.loading.load import load
 from passes.pipeline import canonize
 from tests.graphs import model
 from tests.random_plans import ENTRIES, cases

@@ -18,7 +18,7 @@ from lrpc.variants.half_forward import half_forward
 from lrpc.variants.pictures import Pictures
 from passes.errors import LrpcError
 from passes.graph import Graph, static_shape
-from passes.write import left_out, weights_of
+from passes.graph.write import left_out, weights_of
 
 
 @dataclass(frozen=True)

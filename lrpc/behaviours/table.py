@@ -37,8 +37,8 @@ from lrpc.rules.behaviours import (
 )
 from lrpc.rules.kinds import Kind
 from lrpc.rules.sign import Sign
-from passes.branches import body_branch
-from passes.gates import gated_signal
+from passes.graph.branches import body_branch
+from passes.graph.gates import gated_signal
 
 
 class _Plain(Meaning[B]):

@@ -20,7 +20,7 @@ from lrpc.bundle.manifest import Fingerprint, Manifest, read_manifest
 from lrpc.bundle.names import EXPLAIN, FORWARD, SEPARATE
 from lrpc.bundle.weights import WEIGHTS, put_back, size_of, taken_out, write_weights
 from passes.errors import LrpcError
-from passes.file_errors import file_errors
+from passes.loading.file_errors import file_errors
 
 MANIFEST, METADATA_KEY = "manifest.json", "lrpc.manifest"
 _GRAPHS = tuple(f"{name}.onnx" for name in (FORWARD, SEPARATE, EXPLAIN))

@@ -26,8 +26,8 @@ from lrpc.cli.options import (
 )
 from lrpc.cli.plan_options import plan_arguments, plan_options
 from lrpc.cli.show import note, steps, table
-from passes.file_errors import file_errors
 from passes.graph import sizes_of
+from passes.loading.file_errors import file_errors
 
 
 @click.command("doctor", epilog=RULES_EPILOG, short_help="Find the rules that make relevance explode, and better ones.")

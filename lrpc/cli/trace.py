@@ -23,7 +23,7 @@ from lrpc.cli.options import (
     provider,
 )
 from lrpc.cli.show import note, progress, table
-from passes.file_errors import file_errors
+from passes.loading.file_errors import file_errors
 
 
 @click.command("trace", short_help="Show, layer by layer, where relevance grows.")

@@ -14,9 +14,9 @@ import onnx.shape_inference
 from lrpc.export.adaptive_pools import spell_adaptive_pools
 from lrpc.export.pytorch import quiet, require_torch
 from passes.errors import LrpcError
-from passes.names import name_layers
-from passes.upgrade import OPSET
-from passes.write import LARGEST
+from passes.graph.write import LARGEST
+from passes.loading.names import name_layers
+from passes.loading.upgrade import OPSET
 
 if TYPE_CHECKING:
     import torch

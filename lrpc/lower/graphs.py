@@ -20,8 +20,8 @@ from lrpc.lower.tunable import group_names
 from lrpc.ops import COPIES
 from lrpc.plan.plan import Plan
 from passes.graph import Graph, Shape, shape_of, tidy
-from passes.upgrade import OPSET
-from passes.write import to_proto, weights_of
+from passes.graph.write import to_proto, weights_of
+from passes.loading.upgrade import OPSET
 
 
 def traced_name(layer: str) -> str:

@@ -12,8 +12,8 @@ from lrpc.emit.emitter import Emitter, like, zeros_like
 from lrpc.ops.op import Op
 from lrpc.rules.kinds import Kind
 from lrpc.rules.sign import Sign
-from passes.gates import gated_signal
 from passes.graph import constant, rank_of, shape_of, static_shape
+from passes.graph.gates import gated_signal
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,9 @@ from lrpc.rules.behaviours import (
     WinnerTakeAll,
 )
 from lrpc.rules.stabilizer import Stabilizer
-from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
 from passes.graph import Graph, constant, producer, sizes_of
+from passes.graph.branches import body_branch
 
 Tensor = torch.Tensor
 

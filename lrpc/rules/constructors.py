@@ -239,7 +239,8 @@ def pass_() -> Pass:
 def gate(signal: int | None = None) -> SignalTakesAll:
     """Hand a product's relevance to its signal, the operand 0 or 1; the gate on it gets none.
 
-    R_signal = R, R_gate = 0.   Without `signal` it is the operand that the other one is a gate of (`passes.gates`).
+    R_signal = R, R_gate = 0.   Without `signal` it is the operand that the other one is a gate of
+    (`passes.graph.gates`).
     Source: Arras et al. 2017 for LSTMs; Achtibat et al. 2024.
     """
     return SignalTakesAll(signal)

@@ -8,10 +8,10 @@ import onnx.parser
 import pytest
 from onnx import helper, numpy_helper
 
-from passes.check import problems
-from passes.load import load
+from passes.graph.write import to_proto
+from passes.loading.check import problems
+from passes.loading.load import load
 from passes.pipeline import canonize
-from passes.write import to_proto
 from tests.graphs import model, small_resnet
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "acme": 1]>\n'

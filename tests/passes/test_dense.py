@@ -7,7 +7,7 @@ import onnx_graphsurgeon as gs
 import pytest
 
 from passes.errors import Problem
-from passes.load import load
+from passes.loading.load import load
 from passes.recognise_dense import recognise_dense
 from tests.graphs import model
 from tests.passes.cases import node, normal

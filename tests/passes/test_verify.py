@@ -8,9 +8,9 @@ import pytest
 
 from passes.errors import LrpcError
 from passes.graph import Graph
-from passes.load import load
+from passes.graph.verify import verify
+from passes.loading.load import load
 from passes.pipeline import PIPELINE, Pass, canonize
-from passes.verify import verify
 from tests.graphs import model, small_resnet
 from tests.passes.cases import node, normal
 

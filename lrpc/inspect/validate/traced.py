@@ -15,7 +15,7 @@ from lrpc.lower import forward_graph, relevance_graph
 from lrpc.lower.graphs import traced_name
 from lrpc.plan.plan import Plan
 from lrpc.plan.simplify import simplify
-from passes.write import left_out, weights_of
+from passes.graph.write import left_out, weights_of
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ class Edit:
             self._outputs.add(id(new))
 
     def replace(self, node: gs.Node, steps: Sequence[Step]) -> None:
-        """Put a chain in the place of a node: from its first input to its first result."""
+        """Put a chain in the place of a node: from its first input to its first result; one step can have its name."""
         source, result = node.inputs[0], node.outputs[0]
         self.detach(node)
         made: list[gs.Node] = []
@@ -136,7 +136,7 @@ class Edit:
         node.inputs.clear()
         node.outputs.clear()
 
-    def named(self, name: str) -> gs.Node | None:
+    def node_of(self, name: str) -> gs.Node | None:
         """Return the node of this name."""
         return self._by_name.get(name)
 

@@ -12,9 +12,9 @@ import onnx.reference
 import onnx.version_converter
 import onnxruntime as ort
 
-from passes.budget import refuse_large_run
 from passes.errors import LrpcError
-from passes.old_forms import old_forms
+from passes.loading.budget import refuse_large_run
+from passes.loading.old_forms import old_forms
 
 OPSET = 18
 """What lrpc emits; every operator form it uses is the same from here to the newest opset."""

@@ -17,7 +17,7 @@ from collections.abc import Container, Iterable
 import onnx
 
 from passes.graph import Module, unique
-from passes.torchscript_names import torchscript_name, torchscript_owners
+from passes.loading.torchscript_names import torchscript_name, torchscript_owners
 
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization"}
 _WEIGHT_SUFFIX = re.compile(r"[._](weight|weights|kernel|w|scale|gamma)$", re.IGNORECASE)
@@ -41,7 +41,7 @@ def name_layers(proto: onnx.ModelProto) -> tuple[list[str], dict[str, Module]]:
     repeats: Counter[str] = Counter()
     for position, node in layers_first:
         metadata = {entry.key: entry.value for entry in node.metadata_props}
-        wanted = _wanted(node, metadata, weights, owners)
+        wanted = _wanted_name(node, metadata, weights, owners)
         name = names[position] = unique(wanted, modules, repeats[wanted])
         repeats[wanted] += 1
         modules[name] = _module(metadata)
@@ -52,10 +52,10 @@ def _is_arithmetic(node: onnx.NodeProto, integers: set[str]) -> bool:
     return node.op_type == "Constant" or any(name in integers for name in node.output[:1])
 
 
-def _wanted(node: onnx.NodeProto, metadata: dict[str, str], weights: Iterable[str], owners: Container[str]) -> str:
+def _wanted_name(node: onnx.NodeProto, metadata: dict[str, str], weights: Iterable[str], owners: Container[str]) -> str:
     if "lrpc.layer" in metadata:
         return metadata["lrpc.layer"]
-    scoped = _CANONIZED.sub("add", _scoped(node, metadata) or torchscript_name(node, owners))
+    scoped = _CANONIZED.sub("add", _scope_name(node, metadata) or torchscript_name(node, owners))
     stem = _weight_stem(node, weights)
     if stem and (node.op_type != "BatchNormalization" or not scoped):
         return stem
@@ -71,7 +71,7 @@ def _weight_stem(node: onnx.NodeProto, weights: Iterable[str]) -> str:
     return ""
 
 
-def _scoped(node: onnx.NodeProto, metadata: dict[str, str]) -> str:
+def _scope_name(node: onnx.NodeProto, metadata: dict[str, str]) -> str:
     """Return the layer's name from the scopes that torch.onnx's exporter records."""
     scopes = _list(metadata.get("pkg.torch.onnx.name_scopes", ""))
     classes = _list(metadata.get("pkg.torch.onnx.class_hierarchy", ""))

@@ -33,7 +33,7 @@ def known_sizes(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
             result = _shape(shapes[node.input[0]], _attributes(node))
         elif node.op_type in _STEPS:
             operands = [values.get(name, constants.get(name)) for name in node.input]
-            result = _computed(node, [operand for operand in operands if operand is not None], len(operands))
+            result = _compute(node, [operand for operand in operands if operand is not None], len(operands))
         if result is not None and result.size <= _MOST:
             values[node.output[0]] = result
     return {name: value.astype(np.int64) for name, value in values.items() if all(map(_is_size, value.ravel()))}
@@ -76,7 +76,7 @@ def _shape(dims: Any, attributes: Mapping[str, Any]) -> Values:
     return np.array(sizes, object)[attributes.get("start", 0) : attributes.get("end", len(sizes))]
 
 
-def _computed(node: onnx.NodeProto, operands: list[Values], wanted: int) -> Values | None:
+def _compute(node: onnx.NodeProto, operands: list[Values], wanted: int) -> Values | None:
     if len(operands) != wanted:
         return None
     try:

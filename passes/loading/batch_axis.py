@@ -40,10 +40,10 @@ def batch_problems(graph: Graph) -> list[Problem]:
         values = node.inputs[:1] if kind(node) == "Gather" else node.inputs  # the others are positions
         if kind(node) in _WITHOUT_VALUES or not any(tensor.name in rows for tensor in values):
             continue
-        if reason := _mixed(node, rows):
+        if reason := _mix_problem(node, rows):
             found.append(Problem(node.name, node.op, reason, _HINT))
             continue
-        left = _rows_left(node, rows)
+        left = _result_rows(node, rows)
         rows |= {output.name: left for output in node.outputs if left and not output.is_empty()}
     for output in graph.outputs:
         if rows.get(output.name, 1) != 1:
@@ -57,7 +57,7 @@ def _source(node: gs.Node, rows: Mapping[str, int]) -> gs.Tensor:
     return next(tensor for tensor in node.inputs if tensor.name in rows)
 
 
-def _mixed(node: gs.Node, rows: Mapping[str, int]) -> str:
+def _mix_problem(node: gs.Node, rows: Mapping[str, int]) -> str:
     """Return how a node mixes or moves the samples, "" where it does not, or where that is not known."""
     source, op = _source(node, rows), kind(node)
     shape = static_shape(source)
@@ -65,24 +65,24 @@ def _mixed(node: gs.Node, rows: Mapping[str, int]) -> str:
         return ""
     rank, alone = len(shape), shape[0] == 1
     if op in _RESHAPES:
-        return _reshaped(node, shape, rows[source.name])
+        return _reshape_problem(node, shape, rows[source.name])
     if op == "Transpose" and list(node.attrs.get("perm", range(rank)[::-1]))[:1] != [0]:
-        return _moved(node)
+        return _move_problem(node)
     if op in _NORMS and _axis(node, rank, -1) == 0 and not alone:
         return "it normalises over the batch"
     if op in _ALONG_AXIS and _axis(node, rank, 0) == 0:
         return f"{_ALONG_AXIS[op]} along the batch"
-    if op.startswith("Reduce") and 0 in _reduced(node, rank):
+    if op.startswith("Reduce") and 0 in _reduction_axes(node, rank):
         kept = alone and node.attrs.get("keepdims", 1)
         return "" if kept else "it reduces the batch to one value"
     if op in _CHECKS and (reason := _CHECKS[op](node, source)):
         return reason
     if op == "Concat":
         return _for_each_sample(node, rows)
-    return _combined(node, rows) if op in _BY_VALUE else ""
+    return _broadcast_problem(node, rows) if op in _BY_VALUE else ""
 
 
-def _reshaped(node: gs.Node, before: tuple[int | None, ...], rows: int) -> str:
+def _reshape_problem(node: gs.Node, before: tuple[int | None, ...], rows: int) -> str:
     """Tell whether a node that keeps the order of all values begins a row in the middle of a sample."""
     after = static_shape(node.outputs[0])
     if kind(node) == "Squeeze" and not _axes(node) and before[0] in (1, None):
@@ -90,12 +90,12 @@ def _reshaped(node: gs.Node, before: tuple[int | None, ...], rows: int) -> str:
     if after is None:
         return ""
     if not after or (before[0] is None and after[0] is not None):
-        return _moved(node)
-    left = _parted(before, after, rows)
-    return _moved(node) if left == 0 else ""
+        return _move_problem(node)
+    left = _rows_after(before, after, rows)
+    return _move_problem(node) if left == 0 else ""
 
 
-def _parted(before: tuple[int | None, ...], after: tuple[int | None, ...], rows: int) -> int | None:
+def _rows_after(before: tuple[int | None, ...], after: tuple[int | None, ...], rows: int) -> int | None:
     """Return how many rows a sample has after a reshape: 0 where it has no whole number of them, None if unknown."""
     inner, outer = ([size for size in shape[1:] if size is not None] for shape in (before, after))
     if len(inner) < len(before) - 1 or len(outer) < len(after) - 1:
@@ -106,7 +106,7 @@ def _parted(before: tuple[int | None, ...], after: tuple[int | None, ...], rows:
     return values // width if values % width == 0 else 0
 
 
-def _rows_left(node: gs.Node, rows: Mapping[str, int]) -> int | None:
+def _result_rows(node: gs.Node, rows: Mapping[str, int]) -> int | None:
     """Return how many rows each sample has in a node's results, None where that is not known."""
     source = _source(node, rows)
     before, after = static_shape(source), static_shape(node.outputs[0])
@@ -114,7 +114,7 @@ def _rows_left(node: gs.Node, rows: Mapping[str, int]) -> int | None:
         return None
     if kind(node) not in _RESHAPES:
         return rows[source.name] if _same_rows(source, node.outputs[0]) else None
-    left = _parted(before, after, rows[source.name])
+    left = _rows_after(before, after, rows[source.name])
     same = shape_of(source)[0] == shape_of(node.outputs[0])[0]
     return rows[source.name] if left is None and same else left
 
@@ -127,11 +127,11 @@ def _same_rows(source: gs.Tensor, result: gs.Tensor) -> bool:
     return len(before) == len(after) and (after[0] is None or after[:1] == before[:1])
 
 
-def _combined(node: gs.Node, rows: Mapping[str, int]) -> str:
+def _broadcast_problem(node: gs.Node, rows: Mapping[str, int]) -> str:
     """Tell whether operands of a node that works value by value stretch or displace the samples."""
     result = node.outputs[0]
     if not all(_same_rows(tensor, result) for tensor in node.inputs if tensor.name in rows):
-        return _moved(node)
+        return _move_problem(node)
     return _for_each_sample(node, rows)
 
 
@@ -146,11 +146,11 @@ def _for_each_sample(node: gs.Node, rows: Mapping[str, int]) -> str:
     return ""
 
 
-def _sliced(node: gs.Node, source: gs.Tensor) -> str:
+def _slice_problem(node: gs.Node, source: gs.Tensor) -> str:
     starts, ends = (held(tensor) for tensor in node.inputs[1:3])
     axes, steps = (held(node.inputs[i]) if len(node.inputs) > i else None for i in (3, 4))
     if starts is None or ends is None:
-        return _resized(node, source)
+        return _resize_problem(node, source)
     rank = len(shape_of(source))
     for index, axis in enumerate(range(len(starts)) if axes is None else axes):
         whole = int(starts[index]) == 0 and int(ends[index]) >= _size(source) and (steps is None or steps[index] == 1)
@@ -164,22 +164,22 @@ def _size(source: gs.Tensor) -> int:
     return _TO_THE_END if size is None else size
 
 
-def _padded(node: gs.Node, source: gs.Tensor) -> str:
+def _pad_problem(node: gs.Node, source: gs.Tensor) -> str:
     pads = held(node.inputs[1]) if len(node.inputs) > 1 else None
     axes = held(node.inputs[3]) if len(node.inputs) > 3 else None
     if pads is None:
-        return _resized(node, source)
+        return _resize_problem(node, source)
     rank = len(shape_of(source))
     named = [int(axis) % rank for axis in (range(rank) if axes is None else axes)]
     padded = {axis for axis, size in zip(named * 2, pads, strict=False) if size}
     return "it pads along the batch" if 0 in padded else ""
 
 
-def _resized(node: gs.Node, source: gs.Tensor) -> str:
+def _resize_problem(node: gs.Node, source: gs.Tensor) -> str:
     return "" if _same_rows(source, node.outputs[0]) else "it changes the size of the batch"
 
 
-def _multiplied(node: gs.Node, source: gs.Tensor) -> str:
+def _product_problem(node: gs.Node, source: gs.Tensor) -> str:
     """Tell whether a product sums over samples: over the last axis of one operand, the last but one of the other."""
     rank = len(shape_of(source))
     along = rank - 1 if source is node.inputs[0] else max(rank - 2, 0)
@@ -187,11 +187,11 @@ def _multiplied(node: gs.Node, source: gs.Tensor) -> str:
 
 
 _CHECKS: dict[str, Callable[[gs.Node, gs.Tensor], str]] = {
-    "MatMul": _multiplied,
-    "Pad": _padded,
-    "Resize": _resized,
-    "Slice": _sliced,
-    "Upsample": _resized,
+    "MatMul": _product_problem,
+    "Pad": _pad_problem,
+    "Resize": _resize_problem,
+    "Slice": _slice_problem,
+    "Upsample": _resize_problem,
 }
 
 
@@ -204,7 +204,7 @@ def _axes(node: gs.Node) -> list[int]:
     return [] if told is None else [int(axis) for axis in np.ravel(told)]
 
 
-def _reduced(node: gs.Node, rank: int) -> set[int]:
+def _reduction_axes(node: gs.Node, rank: int) -> set[int]:
     """Return the axes that a reduction names; without any it reduces them all, or on demand none."""
     if len(node.inputs) > 1 and not node.inputs[1].is_empty() and held(node.inputs[1]) is None:
         return set()  # computed: not known here
@@ -214,7 +214,7 @@ def _reduced(node: gs.Node, rank: int) -> set[int]:
     return {axis % rank for axis in axes}
 
 
-def _moved(node: gs.Node) -> str:
+def _move_problem(node: gs.Node) -> str:
     result = node.outputs[0]
     return f"its result {result.name} has the shape {_text(result)}, and the batch is not its first axis"
 

@@ -39,7 +39,7 @@ def to_proto(
     a file of no name: they are the graph's constants of these names (`left_out`).
     weights: the names of those that may be left out; None: all constants.
     """
-    graph = _spelled_out(graph)
+    graph = _spell_out(graph)
     graph = _without_values(graph, weights) if _bytes(graph) > LARGEST else graph
     proto: onnx.ModelProto = gs.export_onnx(graph.body, do_type_check=False)
     proto.ir_version = IR_VERSIONS.get(graph.opset) or _oldest_ir(graph.opset)
@@ -95,17 +95,17 @@ def _description(layer: str, module: Module) -> dict[str, str]:
     return entries
 
 
-def _spelled_out(graph: Graph) -> Graph:
+def _spell_out(graph: Graph) -> Graph:
     """Spell an activation as arithmetic where the opset does not have it yet."""
     late = {op for op, opset in _SINCE.items() if graph.opset < opset}
     if not any(node.op in late for node in graph.nodes):
         return graph
     copy = graph.copy()
-    copy.body.nodes = [part for node in copy.nodes for part in (_spelled(node) if node.op in late else [node])]
+    copy.body.nodes = [part for node in copy.nodes for part in (_spell(node) if node.op in late else [node])]
     return copy
 
 
-def _spelled(node: gs.Node) -> list[gs.Node]:
+def _spell(node: gs.Node) -> list[gs.Node]:
     """Return x times what the activation multiplies x by."""
     x, y = node.inputs[0], node.outputs[0]
     made: list[gs.Node] = []

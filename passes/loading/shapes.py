@@ -10,8 +10,8 @@ import onnx.numpy_helper
 import onnx.shape_inference
 
 from passes.errors import LrpcError
+from passes.loading.shape_values import known_sizes, put_sizes
 from passes.numbers import short
-from passes.shape_values import known_sizes, put_sizes
 
 _TARGETS = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
 """Which operand tells how large the result is."""
@@ -100,20 +100,20 @@ def with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
     What the file says of inner tensors counts only where inference knows nothing: exporters give each
     of them its own name for one and the same dynamic axis.
     """
-    inferred = _inferred(proto)
+    inferred = _infer(proto)
     while sizes := known_sizes(inferred.graph):
         put_sizes(inferred.graph, sizes)
-        inferred = _inferred(inferred)
+        inferred = _infer(inferred)
     return inferred
 
 
-def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
+def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
     stated = {value.name: value for value in proto.graph.value_info}
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     del bare.graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
-    told = _told(inferred.graph, stated)
+    told = _statements(inferred.graph, stated)
     if told:
         bare.graph.value_info.extend(told)
         inferred = onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
@@ -140,7 +140,7 @@ def _name_kept_axes(graph: onnx.GraphProto) -> None:
         dim.dim_param = names[dim.dim_param]
 
 
-def _told(graph: onnx.GraphProto, stated: dict[str, onnx.ValueInfoProto]) -> list[onnx.ValueInfoProto]:
+def _statements(graph: onnx.GraphProto, stated: dict[str, onnx.ValueInfoProto]) -> list[onnx.ValueInfoProto]:
     """Return what the file states and inference does not know, each with all that is known of it."""
     symbols = {dim.dim_param for value in graph.input for dim in value.type.tensor_type.shape.dim}
     inferred = {value.name: value for value in graph.value_info}

@@ -10,9 +10,8 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, held, kind, static_shape, subgraph_nodes, values_of
+from passes.graph import Graph, held, kind, static_shape, stray_bias, subgraph_nodes, values_of
 from passes.numbers import short, short_list
-from passes.spell_attributes import stray_bias
 
 _CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu"}

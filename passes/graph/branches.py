@@ -15,20 +15,20 @@ def body_branch(node: gs.Node) -> int | None:
     Layers are counted along the longest way from the model's input, which the branches share up to
     where they part.  Returns None where two branches have equally many.
     """
-    depths = _depths(node, _parting(node))
+    depths = _depths(node, _fork(node))
     found = [depths[id(tensor)] for tensor in node.inputs]
     deepest = max(found)
     return found.index(deepest) if found.count(deepest) == 1 else None
 
 
-def _parting(node: gs.Node) -> gs.Tensor | None:
+def _fork(node: gs.Node) -> gs.Tensor | None:
     """Return the tensor behind which the branches of a sum part, None where it was not found.
 
     All ways into the sum lead through the open tensors; where one is left, all lead through that one, and
     what is above it makes no difference. Without this, each sum of a deep network would walk up all of it.
     """
     below = {id(node)}
-    waiting = _computed(node)
+    waiting = _sources(node)
     while len(waiting) > 1:
         ready = (t for t in waiting if producer(t) and all(id(reader) in below for reader in t.outputs))
         source = producer(next(ready, gs.Variable.empty()))
@@ -36,11 +36,11 @@ def _parting(node: gs.Node) -> gs.Tensor | None:
             return None
         below.add(id(source))
         rest = [tensor for tensor in waiting if producer(tensor) is not source]
-        waiting = rest + [tensor for tensor in _computed(source) if all(tensor is not other for other in rest)]
+        waiting = rest + [tensor for tensor in _sources(source) if all(tensor is not other for other in rest)]
     return waiting[0] if waiting else None
 
 
-def _computed(node: gs.Node) -> list[gs.Tensor]:
+def _sources(node: gs.Node) -> list[gs.Tensor]:
     """Return the inputs of a node that are not constants, each once."""
     return list({id(t): t for t in node.inputs if constant(t) is None}.values())
 

@@ -11,7 +11,7 @@ import onnx
 import onnx.helper
 
 from passes.errors import LrpcError, Problem
-from passes.file_errors import reason_of, short_path
+from passes.loading.file_errors import reason_of, short_path
 from passes.numbers import short, short_list
 
 _HALF_BYTES = {"INT4", "UINT4", "FLOAT4E2M1"}
@@ -72,7 +72,7 @@ def is_external(tensor: onnx.TensorProto) -> bool:
     return bool(tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
-def mapped(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
+def map_values(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
     """Return an external tensor's values where they lie, read when they are needed."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)

@@ -17,12 +17,12 @@ from google.protobuf.message import DecodeError
 from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
 from passes.errors import LrpcError
-from passes.file_errors import file_errors, is_file
 from passes.graph import Graph, read_only
-from passes.names import name_layers
-from passes.shapes import declare_outputs, name_dynamic_axes, refuse_absurd_targets, with_shapes
-from passes.tensors import all_tensors, byte_size, check_tensors, is_external, mapped
-from passes.upgrade import OPSET, opset_of, upgrade
+from passes.loading.file_errors import file_errors, is_file
+from passes.loading.names import name_layers
+from passes.loading.shapes import declare_outputs, name_dynamic_axes, refuse_absurd_targets, with_shapes
+from passes.loading.tensors import all_tensors, byte_size, check_tensors, is_external, map_values
+from passes.loading.upgrade import OPSET, opset_of, upgrade
 
 _BAD_PROTO = (
     onnx.checker.ValidationError,
@@ -66,7 +66,7 @@ def load(source: str | Path | onnx.ModelProto) -> Graph:
         _refuse_sparse(proto, label)
         _refuse_large_branches(proto, label)
         outside = _take_in(proto, folder, label)
-        return _graph(_prepared(proto, label, bool(outside)), label, outside)
+        return _graph(_prepare(proto, label, bool(outside)), label, outside)
     except _BAD_PROTO as error:
         raise LrpcError(f"{label} is not a valid ONNX model: {_first_line(error)}", hint=_DAMAGED) from error
 
@@ -150,7 +150,7 @@ def _take_in(proto: onnx.ModelProto, folder: Path | None, label: str) -> dict[st
     held = sum(byte_size(tensor) or 0 for tensor in all_tensors(proto))
     if held > _LARGEST:
         large = [t for t in proto.graph.initializer if is_external(t) and (byte_size(t) or 0) > _SMALL]
-        outside = {tensor.name: mapped(tensor, folder) for tensor in large}
+        outside = {tensor.name: map_values(tensor, folder) for tensor in large}
     try:
         for tensor in all_tensors(proto):
             if is_external(tensor) and tensor.name not in outside:
@@ -164,7 +164,7 @@ def _take_in(proto: onnx.ModelProto, folder: Path | None, label: str) -> dict[st
     return outside
 
 
-def _prepared(proto: onnx.ModelProto, label: str, large: bool) -> onnx.ModelProto:
+def _prepare(proto: onnx.ModelProto, label: str, large: bool) -> onnx.ModelProto:
     weights = {initializer.name for initializer in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in weights]
     del proto.graph.input[:]
