@@ -6,6 +6,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+SHAPES = "models/shapes/shapes.onnx"
+"""The trained network, relative to the repository."""
+
 METADATA = {
     "lrpc.input": '{"shape": [3, 8, 8], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}',
     "lrpc.classes": '["ant", "bee", "cat", "dog", "elk"]',

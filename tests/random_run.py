@@ -14,7 +14,7 @@ from collections.abc import Callable
 from hypothesis.errors import UnsatisfiedAssumption
 
 from tests.emitted import complaint, explains, shrunk
-from tests.parity.test_random_nets import PLAIN, check
+from tests.random_check import PLAIN, check
 from tests.random_nets import net_of
 from tests.random_plans import case_of
 

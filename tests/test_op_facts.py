@@ -17,7 +17,7 @@ from lrpc.plan.plan import Plan
 from lrpc.reference import run_oracle
 from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
 from tests.graphs import model
-from tests.lower.test_ops import LINEAR, MOVING, normal, plan_of
+from tests.layers import LINEAR, MOVING, normal, plan_of
 
 SIGNS = (ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS)
 NUMBER = {
