@@ -220,7 +220,7 @@ def _leaves(graph: Graph) -> _Leaves:
     return _Leaves({layer: place for place, layer in enumerate(layers)}, "the linear and pooling layers")
 
 
-def misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:
+def misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:  # noqa: C901  # a line for each member of a closed union
     """Return why a rule cannot be applied to an op, "" if it can."""
     match rule:
         case Rule() if not isinstance(op, LinearOp):
