@@ -11,6 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lrpc.compiler import Compiled
 
+SHAPES = "models/shapes/shapes.onnx"
+"""The trained network, relative to the repository."""
+
 METADATA = {
     "lrpc.input": '{"shape": [3, 8, 8], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}',
     "lrpc.classes": '["ant", "bee", "cat", "dog", "elk"]',

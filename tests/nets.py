@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
+from lrpc.bundle.input_spec import InputSpec
+from lrpc.export import module_to_proto
 from studies.nets import settle
 
 
@@ -142,3 +146,20 @@ def built(net: Net) -> nn.Module:
 def inputs(net: Net, count: int = 3) -> np.ndarray:
     """Fixed inputs within [-2, 2]."""
     return np.random.default_rng(7).uniform(-2, 2, (count, *net.shape)).astype(np.float32)
+
+
+@cache
+def exported(name: str) -> tuple[nn.Module, onnx.ModelProto]:
+    """One of NETS as a torch module, and as ONNX."""
+    module = built(NETS[name])
+    return module, module_to_proto(module, torch.from_numpy(inputs(NETS[name])))
+
+
+def pictures(spec: InputSpec) -> np.ndarray:
+    """Three fixed inputs in the range of the model's input: smooth blobs with grain."""
+    rng = np.random.default_rng(11)
+    coarse = torch.from_numpy(rng.random((3, 3, 8, 8))).float()
+    smooth = torch.nn.functional.interpolate(coarse, spec.shape[1:], mode="bicubic").numpy()
+    values = np.clip(smooth + 0.15 * rng.standard_normal(smooth.shape), 0, 1)
+    mean, std = (np.reshape(v, (1, -1, 1, 1)) for v in (spec.mean, spec.std))
+    return ((values - mean) / std).astype(np.float32)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 import onnx.shape_inference
-from onnx import TensorProto
+from onnx import TensorProto, helper
+
+from tests.graphs import model
 
 PLACED = frozenset((
     "Abs", "Add", "And", "ArgMax", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "ConstantOfShape",
@@ -71,3 +74,51 @@ def _element_types(model: onnx.ModelProto) -> dict[str, int]:
     for value in (*graph.input, *graph.value_info, *graph.output):
         types[value.name] = int(value.type.tensor_type.elem_type)
     return types
+
+
+def _pictures(op, opset=18, extra=(), element=TensorProto.FLOAT, **attributes):
+    """A model of one node that reads pictures, and weights of ones for its other inputs."""
+    weights = {f"w{i}": np.asarray(value) for i, value in enumerate(extra)}
+    node = helper.make_node(op, ["x", *weights], ["y"], name="node", **attributes)
+    proto = model(
+        [helper.make_node("Relu", ["x"], ["y"])], weights, {"x": [2, 3, 8, 8]}, {"y": ["a", "b", "c", "d"]}, opset=opset
+    )
+    proto.graph.node[0].CopyFrom(node)
+    proto.graph.input[0].type.tensor_type.elem_type = element
+    proto.graph.output[0].CopyFrom(onnx.ValueInfoProto(name="y"))
+    proto.ir_version = 8 if opset <= 18 else 10
+    return proto
+
+
+KERNEL = np.ones((3, 3, 2, 2), np.float32)
+PADS = np.array([0, 0, 1, 1, 0, 0, -1, 1])
+ONES = np.ones(3, np.float32)
+LEFT_TO_THE_CPU = {
+    "asymmetric pads": (_pictures("ConvTranspose", extra=[KERNEL], pads=[0, 0, 1, 1]), "symmetric pads only"),
+    "automatic pads": (_pictures("ConvTranspose", extra=[KERNEL], auto_pad="SAME_UPPER"), "no auto_pad"),
+    "new MaxPool": (_pictures("MaxPool", 22, kernel_shape=[2, 2]), "up to opset 21, this is 22"),
+    "new Elu": (_pictures("Elu", 22), "up to opset 21"),
+    "new Selu": (_pictures("Selu", 22), "up to opset 21"),
+    "new Dropout": (_pictures("Dropout", 22), "up to opset 21"),
+    "Celu": (_pictures("Celu"), "not known to have it"),
+    "MaxUnpool": (
+        _pictures("MaxUnpool", extra=[np.zeros((2, 3, 8, 8), np.int64)], kernel_shape=[1, 1]),
+        "not known to have it",
+    ),
+    "padded integers": (_pictures("Pad", extra=[PADS], element=TensorProto.INT64), "not have it for int64"),
+}
+
+PLACED_THERE = {
+    "symmetric pads": _pictures("ConvTranspose", extra=[KERNEL], pads=[1, 1, 1, 1]),
+    "groups and dilations": _pictures("ConvTranspose", extra=[KERNEL[:, :1]], group=3, dilations=[2, 2]),
+    "asymmetric Conv": _pictures("Conv", extra=[KERNEL], pads=[0, 0, 1, 1]),
+    "MaxPool": _pictures("MaxPool", 21, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+    "Elu": _pictures("Elu", 21),
+    "BatchNormalization": _pictures("BatchNormalization", 23, extra=[ONES, ONES, ONES, ONES]),
+    "ArgMax": _pictures("ArgMax", 23, axis=1),
+    "Gelu": _pictures("Gelu", 20),
+    "Pad": _pictures("Pad", 23, extra=[PADS]),
+    "add at indices": _pictures(
+        "ScatterElements", extra=[np.zeros((2, 3, 8, 8), np.int64), np.ones((2, 3, 8, 8), np.float32)], reduction="add"
+    ),
+}

@@ -15,18 +15,16 @@ from onnx import helper
 import lrpc
 from lrpc import composites, rules
 from lrpc.behaviours.bound import Bound
-from lrpc.composites.composite import Composite, Entry
 from lrpc.inspect.validate.traced import run_forward
 from lrpc.plan.certificate import Certificate, certify
 from lrpc.plan.facts import signs
 from lrpc.reference import run_oracle
 from lrpc.reference.oracle import Layer, explain_layer
-from lrpc.rules.kinds import Kind
 from lrpc.rules.stabilizer import Stabilizer
 from passes.loading.load import load
 from passes.pipeline import canonize
 from tests.graphs import model, picture, small_resnet
-from tests.lower.test_ops import MOVING, plan_of
+from tests.layers import MOVING, dense_plan, plan_of
 
 NOTHING = Stabilizer(0.0)
 
@@ -57,15 +55,6 @@ UNBOUNDED = {
     "gamma, unsigned": rules.gamma(0.25, Stabilizer(signed=False)),
     "alpha_beta, unsigned": rules.alpha_beta(stabilizer=Stabilizer(signed=False)),
 }
-
-
-def dense_plan(rule, w, b, x_op=None) -> lrpc.plan.plan.Plan:
-    nodes = [helper.make_node("Gemm", [x_op.lower() if x_op else "x", "w", "b"], ["y"], transB=1, name="layer")]
-    if x_op:
-        nodes.insert(0, helper.make_node(x_op, ["x"], [x_op.lower()], name="before"))
-    proto = model(nodes, {"w": w, "b": b}, {"x": ["batch", w.shape[1]]}, {"y": ["batch", w.shape[0]]})
-    entries = (Entry(rule, (Kind.DENSE,)), Entry(rules.Pass(), (Kind.ACTIVATION,)))
-    return lrpc.plan_model(proto, composite=Composite("test", entries))
 
 
 W, B = np.array([[1, -2, 3], [-1, 1, -1]], np.float32), np.array([0.5, -0.5], np.float32)

@@ -9,7 +9,7 @@ from lrpc import rules
 from lrpc.emit.targets import TARGETS
 from lrpc.inspect.validate.traced import run_traced
 from lrpc.plan.certificate import certify
-from tests.test_certificate import dense_plan
+from tests.layers import dense_plan
 
 SMALLEST, STEP = float(np.finfo(np.float32).smallest_normal), 2.0**-149
 """The least normal number of float32, and the distance of those below it."""

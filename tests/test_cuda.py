@@ -10,8 +10,9 @@ from onnx import helper
 import lrpc
 from lrpc.composites.builtin import COMPOSITES
 from tests import cuda_stub
-from tests.graphs import model, small_resnet
-from tests.test_placement import LEFT_TO_THE_CPU, PLACED_THERE, SHAPES, composite
+from tests.composites import composite
+from tests.graphs import SHAPES, model, small_resnet
+from tests.placement import LEFT_TO_THE_CPU, PLACED_THERE
 
 PROBE = """
 from lrpc.runtime.session import CUDA, check_provider

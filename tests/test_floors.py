@@ -122,3 +122,10 @@ def test_running_a_bundle_loads_neither_torch_nor_the_compiler():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_test_module_imports_from_another():
+    """What two of them need has a home that is no test module: its tests would run twice, or be left out unseen."""
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        wrong = [name for name in imported(file) if any(part.startswith("test_") for part in name.split("."))]
+        assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"

@@ -21,7 +21,7 @@ from lrpc.rules.kinds import LINEAR as WEIGHTED
 from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
 from passes import branches, check
 from tests.graphs import model
-from tests.lower.test_ops import LINEAR, MOVING, normal, plan_of
+from tests.layers import LINEAR, MOVING, normal, plan_of
 
 SIGNS = (ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS)
 NUMBER = {

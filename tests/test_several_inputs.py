@@ -32,8 +32,6 @@ from tests.graphs import model, saved, small_resnet
 from tests.targets import DISTINCT
 from tests.two_inputs import NETS, dense, node, normal
 
-pytestmark = pytest.mark.filterwarnings("ignore::lrpc.runtime.health.HealthWarning")
-
 CHOICES = {f"{name}, {entry}": (net, entry) for name, net in NETS.items() for entry in net.inputs}
 WITH_ROWS = {name: (net, entry) for name, (net, entry) in CHOICES.items() if net.inputs[entry][0] is None}
 """Those whose chosen input has a row for each sample, which an explainer splits."""

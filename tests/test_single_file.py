@@ -192,7 +192,6 @@ def test_a_class_out_of_range_is_green_and_counted(tmp_path):
     assert (heatmap == [0, 160, 0]).all()
 
 
-@pytest.mark.filterwarnings("ignore::lrpc.HealthWarning")
 @pytest.mark.parametrize(("entry", "channels"), [("image", 3), ("x", 1), ("image", 1)])
 def test_grey_models_and_inputs_called_image_are_explained_and_traced(tmp_path, entry, channels):
     compiled = lrpc.compile(dense(entry, channels, GREY if channels == 1 else METADATA))

@@ -178,7 +178,9 @@ def _positions(node: gs.Node) -> tuple[int, ...]:
     return tuple(sizes_of(flatten.inputs[0], 1)[:-1])
 
 
-def explain_layer(layer: Layer, rule: Behaviour, xs: list[Tensor], relevance: Tensor, output: Tensor) -> list[Tensor]:
+def explain_layer(  # noqa: C901  # a line for each member of a closed union
+    layer: Layer, rule: Behaviour, xs: list[Tensor], relevance: Tensor, output: Tensor
+) -> list[Tensor]:
     """Return the relevance that a layer hands to each of its inputs."""
     match rule:
         case Rule():
@@ -259,7 +261,7 @@ def vector_jacobian(layer: Layer, xs: list[Tensor], relevance: Tensor) -> list[T
         return list(torch.autograd.grad(layer(inputs), inputs, relevance))
 
 
-def modified(value: Tensor, mod: Mod) -> Tensor:
+def modified(value: Tensor, mod: Mod) -> Tensor:  # noqa: C901  # a line for each member of a closed union
     """mod(v)."""
     match mod:
         case Keep():

@@ -37,14 +37,8 @@ def evaluate(node: gs.Node, opset: int, largest: int) -> list[np.ndarray] | None
     if kind(node) == "CastLike":
         value, dtype = constant(node.inputs[0]), node.inputs[1].dtype
         return None if value is None or not isinstance(dtype, np.dtype) else [np.array(value, dtype)]
-    if not node.inputs or kind(node) != node.op or node.op in _RANDOM:
-        return None
-    if any(isinstance(value, gs.Graph) for value in node.attrs.values()):
-        return None
-    values = [None if tensor.is_empty() else constant(tensor) for tensor in node.inputs]
-    if node.op in ("Gather", "Slice") and values[0] is None:
-        values[0] = _shape_with_marks(node.inputs[0])
-    if any(value is None and not t.is_empty() for value, t in zip(values, node.inputs, strict=True)):
+    values = _known_inputs(node)
+    if values is None:
         return None
     if node.op == "ConstantOfShape":
         return _fill(node, values[0])
@@ -59,6 +53,19 @@ def evaluate(node: gs.Node, opset: int, largest: int) -> list[np.ndarray] | None
 def is_random(node: gs.Node) -> bool:
     """Whether an op gives other values each time."""
     return kind(node) in _RANDOM
+
+
+def _known_inputs(node: gs.Node) -> list[np.ndarray | None] | None:
+    """Return what a node of the standard operators reads, None for an input left out; None where it is unknown."""
+    if not node.inputs or kind(node) != node.op or node.op in _RANDOM:
+        return None
+    if any(isinstance(value, gs.Graph) for value in node.attrs.values()):
+        return None
+    values = [None if tensor.is_empty() else constant(tensor) for tensor in node.inputs]
+    if node.op in ("Gather", "Slice") and values[0] is None:
+        values[0] = _shape_with_marks(node.inputs[0])
+    missing = any(value is None and not t.is_empty() for value, t in zip(values, node.inputs, strict=True))
+    return None if missing else values
 
 
 def _literal(node: gs.Node) -> list[np.ndarray] | None:

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
+from tests.files import read_arrays, read_image
 from tests.graphs import METADATA, small_resnet
 
 
@@ -43,7 +44,7 @@ def test_compile_then_explain_needs_no_options(run, tmp_path):
     assert "sum of |R|" in output
     assert "score" in output
     assert any(name in output for name in ("ant", "bee", "cat", "dog", "elk"))
-    picture = Image.open(tmp_path / "picture.heatmap.png")
+    picture = read_image(tmp_path / "picture.heatmap.png")
     assert picture.size[0] > 3 * 224
 
 
@@ -138,7 +139,7 @@ def test_explain_several_pictures_as_json_and_npz(run, tmp_path):
     reports = [json.loads(line) for line in output.splitlines()]
     assert [report["name"] for report in reports] == ["cat", "cat"]
     assert (tmp_path / "map-picture.png").exists()
-    stored = np.load(tmp_path / "r-red.npz")
+    stored = read_arrays(tmp_path / "r-red.npz")
     assert stored["relevance"].shape == (1, 3, 8, 8)
     np.testing.assert_allclose(stored["health_sum"], stored["relevance"].sum(), rtol=1e-4)
 
@@ -148,7 +149,7 @@ def test_explain_in_parts_is_explain(run, tmp_path):
     np.save(tmp_path / "five.npy", np.random.default_rng(0).uniform(-2, 2, (5, 3, 8, 8)).astype(np.float32))
     for name, options in {"whole": (), "parts": ("--max-batch", "2")}.items():
         run("explain", "model.lrp", "five.npy", "--npz", f"{name}.npz", "--class", "1", *options)
-    whole, parts = (np.load(tmp_path / f"{name}.npz")["relevance"] for name in ("whole", "parts"))
+    whole, parts = (read_arrays(tmp_path / f"{name}.npz")["relevance"] for name in ("whole", "parts"))
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
 
 
@@ -234,7 +235,7 @@ def test_trace_prints_draws_and_stores(run, tmp_path):
     output = run("trace", "model.lrp", "picture.png", "--plot", "t.png", *stored).output
     assert "amplification" in output
     assert "no layer goes wrong" in output
-    assert Image.open(tmp_path / "t.png").size[0] > 300
+    assert read_image(tmp_path / "t.png").size[0] > 300
     with np.load("hidden.npz") as arrays:
         assert arrays["block.add"].shape == (1, 8, 4, 4)
         assert arrays["input"].shape == (1, 3, 8, 8)
@@ -279,8 +280,8 @@ def test_doctor_cures_and_compile_takes_the_cure(run):
     assert "layers changed" in output
     assert "gamma_plain(0.25)" in output
     assert "wrote shapes.cured.toml" in output
-    assert Image.open("before.png").size[0] > 300
-    assert Image.open("trace.png").size[0] > 300
+    assert read_image("before.png").size[0] > 300
+    assert read_image("trace.png").size[0] > 300
     assert "--force" in run("doctor", "shapes.onnx", sample, *PLAIN, code=2).output
     run("compile", "shapes.onnx", "--composite", "shapes.cured.toml")
     run("explain", "shapes.lrp", sample, "--strict")
@@ -304,7 +305,7 @@ def test_a_grid_is_swept_into_a_sheet(run, tmp_path):
     arguments = ("doctor", "model.onnx", "picture.png", "--grid")
     output = run(*arguments, "gamma=0,1,epsilon=1e-6,0.1").output
     assert "gamma 1, epsilon 0.1" in output
-    assert Image.open(tmp_path / "model.sweep/sheet.png").size[1] > 100
+    assert read_image(tmp_path / "model.sweep/sheet.png").size[1] > 100
     run(*arguments, "gamma=0,1,epsilon=1e-6,0.1")
     assert "another sweep" in run(*arguments, "gamma=0,2", code=2).output
     assert "No rule of the plan has alpha" in run(*arguments, "alpha=1", "-o", "s", code=2).output

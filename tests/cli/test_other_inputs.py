@@ -18,9 +18,8 @@ from lrpc.inspect.conformance import conformance as conformance_module
 from lrpc.inspect.conformance.conformance import example_feeds
 from lrpc.inspect.conformance.runtimes import RUNTIMES
 from lrpc.package.triton_config import signature
+from tests.files import read_arrays, read_image
 from tests.two_inputs import NETS, normal
-
-pytestmark = pytest.mark.filterwarnings("ignore::lrpc.runtime.health.HealthWarning")
 
 METADATA = {"lrpc.input": '{"shape": [3, 6, 6], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}',
             "lrpc.classes": '["ant", "bee", "cat"]'}  # fmt: skip
@@ -73,7 +72,7 @@ def test_explain_gives_each_picture_its_row(run, bundle):
     run("explain", bundle, "a.png", "b.png", "c.png", "--feed", "z=z.npy", "--npz", "out.npz", "--class", "bee")
     explainer = lrpc.Explainer(bundle)
     for name, row in zip("abc", Z, strict=True):
-        stored = np.load(f"out-{name}.npz")
+        stored = read_arrays(f"out-{name}.npz")
         result = explainer(stored["input"], 1, others={"z": row[None]})
         np.testing.assert_array_equal(stored["relevance"], result.relevance)
         np.testing.assert_array_equal(stored["output"], result.output)
@@ -83,7 +82,7 @@ def test_one_sample_without_a_batch_axis_is_for_all_pictures(run, bundle):
     run("explain", bundle, "a.png", "b.png", "--feed", "z=one.npy", "--npz", "out.npz")
     explainer = lrpc.Explainer(bundle)
     for name in "ab":
-        stored = np.load(f"out-{name}.npz")
+        stored = read_arrays(f"out-{name}.npz")
         expected = explainer(stored["input"], others={"z": Z[:1]}).relevance
         np.testing.assert_array_equal(stored["relevance"], expected)
 
@@ -180,10 +179,10 @@ def test_a_single_file_normalises_the_chosen_picture(run):
         beside = normal(1, 3, 6, 6)
         np.save("beside", beside)
         run("explain", f"{entry}.lrp", "a.png", "--feed", f"{other}=beside.npy", "--npz", "plain.npz")
-        picture = np.asarray(Image.open("a.png"))[None]
+        picture = np.asarray(read_image("a.png"))[None]
         explainer = lrpc.Explainer(file)
         found = explainer(picture, others={other: beside})
-        np.testing.assert_allclose(found.relevance, np.load("plain.npz")["relevance"], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.relevance, read_arrays("plain.npz")["relevance"], rtol=1e-4, atol=1e-5)
         refused = run("package", file, "--web", "page", code=2)
         assert f"takes the inputs {other} too; a page has a picture only" in refused.output
 

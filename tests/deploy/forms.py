@@ -20,7 +20,7 @@ from lrpc.emit.check import uses
 from lrpc.lower import explain_graph
 from lrpc.plan.simplify import simplify
 from tests.graphs import METADATA, small_resnet
-from tests.lower.test_ops import LINEAR, MOVING, PARAMETRIC, RELU_RULES, normal, plan_of
+from tests.layers import LINEAR, MOVING, PARAMETRIC, RELU_RULES, normal, plan_of
 from tests.targets import DISTINCT
 
 ORDINARY = ("gamma", "alpha_beta", "norm", "rms")

@@ -12,17 +12,17 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
-from PIL import Image
 
 import lrpc
 from models.shapes.localisation import MODEL
+from tests.files import read_image
 from tests.graphs import saved, small_resnet
 
 pytestmark = pytest.mark.deploy
 
 C = Path(__file__).parents[2] / "examples/c"
 SUPPRESSIONS = Path(__file__).with_name("ort.supp")
-STAR = Image.open(MODEL.parent / "samples/star.png").convert("RGB")
+STAR = read_image(MODEL.parent / "samples/star.png").convert("RGB")
 STRICT = "-O1 -g -Wall -Wextra -Wpedantic -Werror"
 
 
@@ -122,9 +122,9 @@ def test_the_heatmap_is_that_of_onnx_runtime_in_python(explain, folder, tmp_path
     heatmap = tmp_path / "h.ppm"
     chosen = [] if target is None else [str(target)]
     done = explain(folder, f"{model}.onnx", picture, str(heatmap), *chosen)
-    expected = by_python(folder / f"{model}.onnx", Image.open(folder / picture), -1 if target is None else target)
+    expected = by_python(folder / f"{model}.onnx", read_image(folder / picture), -1 if target is None else target)
     (scores,), (health,), (pixels,) = expected
-    np.testing.assert_array_equal(np.asarray(Image.open(heatmap)), pixels)
+    np.testing.assert_array_equal(np.asarray(read_image(heatmap)), pixels)
     explained = int(scores.argmax()) if target is None else target
     share = 100 * np.exp(scores[explained] - np.float64(scores.max())) / np.exp(scores - np.float64(scores.max())).sum()
     assert done.stdout.splitlines() == [

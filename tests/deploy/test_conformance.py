@@ -19,7 +19,7 @@ from lrpc.reference import run_oracle
 from models.shapes.localisation import MODEL
 from tests.deploy.runtimes import INSTALLABLE, NODE_MODULES, installed
 from tests.graphs import saved
-from tests.parity.test_torchvision import pictures
+from tests.nets import pictures
 
 pytestmark = pytest.mark.deploy
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from PIL import Image
 
 import lrpc
 from models.shapes.localisation import MODEL
 from tests.deploy.runtimes import NODE_MODULES, installed
+from tests.files import read_image
 
 pytestmark = pytest.mark.deploy
 
@@ -60,14 +60,14 @@ def run(name, folder, *more, code=0):
 
 def check(name, folder, *more):
     printed = run(name, folder, *more)
-    image = np.asarray(Image.open(folder / "picture.png").convert("RGB"))[None]
+    image = np.asarray(read_image(folder / "picture.png").convert("RGB"))[None]
     session = ort.InferenceSession(folder / "shapes.explain.onnx", providers=["CPUExecutionProvider"])
     feeds = {"image": image, "target": np.array([int(more[0]) if more else -1])}
     scores, _, health, heatmap = session.run(None, feeds)
     assert f"top class {scores.argmax()}, score {scores.max():.3f}" in printed
     assert f"sum of |R| {health[0, 1]:.3f}" in printed
     assert "not finite 0" in printed
-    drawn = np.asarray(Image.open(folder / "heatmap.png"))
+    drawn = np.asarray(read_image(folder / "heatmap.png"))
     assert drawn.shape == (64, 64, 3)
     assert np.abs(drawn.astype(int) - heatmap[0].astype(int)).max() <= 1
 
@@ -82,7 +82,7 @@ def test_a_client_explains_the_class_that_it_is_given(client):
 
 def test_a_client_takes_pictures_of_any_size(client):
     name, folder = client
-    Image.open(folder / "picture.png").convert("RGB").resize((97, 150)).save(folder / "picture.png")
+    read_image(folder / "picture.png").convert("RGB").resize((97, 150)).save(folder / "picture.png")
     check(name, folder)
 
 

@@ -10,13 +10,14 @@ import onnx
 import onnxruntime as ort
 import pytest
 from click.testing import CliRunner
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 import lrpc
 from lrpc.cli import main
 from lrpc.package.triton import package_triton
 from models.shapes.localisation import MODEL
 from tests.deploy.kserve import MESSAGES, Model, Refused, serving
+from tests.files import read_image
 from tests.graphs import picture, saved, small_resnet
 
 pytestmark = pytest.mark.deploy
@@ -246,26 +247,26 @@ def test_the_client_gets_what_the_bundle_says(server, tmp_path, name, target):
     url, folder = server
     done = ask(tmp_path, url, name, STAR, "h.png", *([] if target is None else ["--class", target]))
     assert done.returncode == 0, done.stderr
-    path, pixels = folder / f"{name}.explain.onnx", np.asarray(Image.open(STAR).convert("RGB"))[None]
+    path, pixels = folder / f"{name}.explain.onnx", np.asarray(read_image(STAR).convert("RGB"))[None]
     explainer = lrpc.Explainer(path)
     result, labels = explainer(pixels, target), explainer.manifest.classes
     order = (-result.output[0]).argsort()[:3]
     assert done.stdout.splitlines()[:3] == [f"class {i}  score {result.output[0, i]:.3f}  {labels[i]}" for i in order]
     assert f"sum of |R| {result.health.abs_sum[0]:.3g}, " in done.stdout
     expected = heatmap(path, pixels, -1 if target is None else target)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "h.png")), expected)
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "h.png")), expected)
 
 
 def test_the_client_scales_pictures_to_the_size_of_the_model(server, tmp_path):
     url, folder = server
-    wide = Image.open(STAR).convert("RGB").resize((160, 96))
+    wide = read_image(STAR).convert("RGB").resize((160, 96))
     wide.save(tmp_path / "wide.png")
     for name, size in (("size", (64, 64)), ("fixed", (8, 8)), ("any", None)):
         done = ask(tmp_path, url, name, "wide.png", "h.png", "--class", 1)
         assert done.returncode == 0, done.stderr
         pixels = np.asarray(ImageOps.fit(wide, size) if size else wide)[None]
         expected = heatmap(folder / f"{name}.explain.onnx", pixels, 1)
-        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "h.png")), expected)
+        np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "h.png")), expected)
 
 
 def test_the_readme_shows_what_the_client_prints(tmp_path):

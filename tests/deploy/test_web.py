@@ -17,6 +17,7 @@ from lrpc.cli import main
 from lrpc.package.web import RUNTIME_VERSION, package_web
 from models.shapes.localisation import MODEL
 from studies.browser import chromium, served
+from tests.files import read_image
 
 pytestmark = pytest.mark.deploy
 
@@ -108,7 +109,7 @@ def assert_as_onnxruntime(tab, file, target):
 def test_a_picture_is_explained_and_then_for_another_class(tab, file):
     tab.locator("#file").set_input_files(SAMPLES / "star.png")
     explained(tab, "star")
-    np.testing.assert_array_equal(pixels(tab, "picture"), np.asarray(Image.open(SAMPLES / "star.png").convert("RGB")))
+    np.testing.assert_array_equal(pixels(tab, "picture"), np.asarray(read_image(SAMPLES / "star.png").convert("RGB")))
     assert_as_onnxruntime(tab, file, -1)
     assert tab.locator("#badge").inner_text() == "Sound"
     first = pixels(tab, "heatmap")
@@ -124,14 +125,14 @@ def test_a_picture_is_explained_and_then_for_another_class(tab, file):
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
 def test_a_picture_of_any_size_and_kind_is_scaled_by_the_browser(tab, file, tmp_path, kind):
-    sample = Image.open(SAMPLES / "heart.png").convert("RGB").resize((400, 400))
+    sample = read_image(SAMPLES / "heart.png").convert("RGB").resize((400, 400))
     wide = Image.new("RGB", (700, 400), (90, 120, 150))
     wide.paste(sample, (150, 0))
     wide.save(tmp_path / f"wide.{kind.lower()}", kind)
     tab.locator("#file").set_input_files(tmp_path / f"wide.{kind.lower()}")
     explained(tab, "heart")
     assert_as_onnxruntime(tab, file, -1)
-    centre = np.asarray(Image.open(tmp_path / f"wide.{kind.lower()}").crop((150, 0, 550, 400)).resize((64, 64)))
+    centre = np.asarray(read_image(tmp_path / f"wide.{kind.lower()}").crop((150, 0, 550, 400)).resize((64, 64)))
     assert np.abs(pixels(tab, "picture").astype(int) - centre).mean() < 3
 
 

@@ -10,7 +10,7 @@ from lrpc import rules
 from lrpc.emit.targets import TARGETS
 from lrpc.lower import relevance_graph
 from lrpc.plan.simplify import simplify
-from tests.lower.test_ops import GEOMETRIES, LINEAR, MOVING, plan_of
+from tests.layers import GEOMETRIES, LINEAR, MOVING, plan_of
 
 CASES = LINEAR | MOVING | GEOMETRIES
 WATCHED = {"Conv", "ConvTranspose", "AveragePool", "Resize", "ScatterElements", "MatMul", "Gemm"}

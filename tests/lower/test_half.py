@@ -14,9 +14,8 @@ from lrpc.bundle.input_spec import InputSpec
 from lrpc.images.read import load_images
 from lrpc.inspect.diagnose.trace import Tracer
 from lrpc.variants.half_forward import half_forward
-from tests.graphs import model, picture, saved, small_resnet
+from tests.graphs import SHAPES, model, picture, saved, small_resnet
 from tests.placement import cpu_bound
-from tests.test_placement import SHAPES
 
 EVERY_GRAPH = ("explain", "forward", "relevance")
 

@@ -17,7 +17,7 @@ from lrpc.reference import run_oracle
 from lrpc.rules.kinds import Kind
 from lrpc.rules.stabilizer import Stabilizer
 from tests.graphs import model
-from tests.lower.test_ops import normal
+from tests.layers import normal
 
 # Epsilons are large, so that a margin of another size, or on the other side, cannot pass for rounding.
 STABILIZERS = {

@@ -13,6 +13,7 @@ from models.shapes import dataset
 from models.shapes.dataset import CLASSES, batch, draw
 from models.shapes.network import shapes_resnet
 from models.shapes.train import TEST_SEED, normalised
+from tests.files import read_image
 
 FOLDER = Path(__file__).parents[2] / "models" / "shapes"
 
@@ -114,12 +115,11 @@ def test_the_files_are_small_and_the_report_is_of_this_network(network):
 
 
 def test_every_sample_has_its_mask_and_is_classified(network):
-    from PIL import Image
 
     masks = sorted((FOLDER / "samples").glob("*.mask.png"))
     assert len(masks) == 6
     for mask in masks:
         name = mask.name.removesuffix(".mask.png")
-        image = np.asarray(Image.open(mask.with_name(f"{name}.png")))
+        image = np.asarray(read_image(mask.with_name(f"{name}.png")))
         with torch.no_grad():
             assert CLASSES[int(network(normalised(image[None])).argmax())] == name

@@ -6,8 +6,8 @@ import pytest
 
 import lrpc
 from lrpc.reference.zennit_adapter import COMPOSITES
-from tests.nets import NETS, inputs
-from tests.parity.test_small import PARAMETERS, exported
+from tests.composites import PARAMETERS
+from tests.nets import NETS, exported, inputs
 
 
 @pytest.mark.parametrize("composite", [name for name in COMPOSITES if name not in ("tutorial", "epsilon")])

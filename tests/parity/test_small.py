@@ -1,27 +1,16 @@
 """Small networks under every composite: against zennit in float64, and against the oracle."""
 
-from functools import cache
-
 import numpy as np
 import pytest
-import torch
 
 import lrpc
-from lrpc.export import module_to_proto
 from lrpc.inspect.validate.traced import run_traced
 from lrpc.inspect.validate.validation import compare
 from lrpc.reference import run_oracle, run_zennit
 from lrpc.reference.zennit_adapter import COMPOSITES
-from tests.nets import NETS, built, inputs
+from tests.composites import PARAMETERS
+from tests.nets import NETS, exported, inputs
 from tests.targets import DISTINCT
-
-PARAMETERS = {"epsilon_gamma_box": {"low": -2.0, "high": 2.0}}
-
-
-@cache
-def exported(name):
-    module = built(NETS[name])
-    return module, module_to_proto(module, torch.from_numpy(inputs(NETS[name])))
 
 
 @pytest.mark.parametrize("composite", [name for name in COMPOSITES if name not in ("tutorial", "epsilon")])

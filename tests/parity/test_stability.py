@@ -14,7 +14,7 @@ from lrpc.inspect.diagnose.doctor import HEALTHY, diagnose, rank_correlation
 from lrpc.inspect.validate.traced import run_traced
 from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle
-from tests.parity.test_torchvision import pictures
+from tests.nets import pictures
 
 pytestmark = pytest.mark.slow
 

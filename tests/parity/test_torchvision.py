@@ -19,7 +19,7 @@ from lrpc.inspect.validate.validation import COMPARED, NEGLIGIBLE, compare, vali
 from lrpc.reference import run_zennit
 from lrpc.reference.oracle import ReferenceResult
 from lrpc.reference.zennit_adapter import COMPOSITES
-from tests.nets import settle
+from tests.nets import pictures, settle
 
 LAYERS = {"alexnet": 12, "resnet18": 31, "resnet50": 72, "vgg11_bn": 17, "vgg16": 22}
 """Convolutions, dense layers, sums and pools of each network: all of them are compared."""
@@ -40,16 +40,6 @@ def exported(name, folder):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("models")
-
-
-def pictures(spec):
-    """Three fixed inputs in the range of the model's input: smooth blobs with grain."""
-    rng = np.random.default_rng(11)
-    coarse = torch.from_numpy(rng.random((3, 3, 8, 8))).float()
-    smooth = torch.nn.functional.interpolate(coarse, spec.shape[1:], mode="bicubic").numpy()
-    values = np.clip(smooth + 0.15 * rng.standard_normal(smooth.shape), 0, 1)
-    mean, std = (np.reshape(v, (1, -1, 1, 1)) for v in (spec.mean, spec.std))
-    return ((values - mean) / std).astype(np.float32)
 
 
 def exact(module, composite, parameters, x, seed, layers) -> ReferenceResult:

@@ -16,8 +16,7 @@ from lrpc.export import load_torch, module_to_proto
 from lrpc.inspect.validate.validation import relative_error
 from lrpc.reference import run_oracle, run_zennit
 from lrpc.rules.kinds import LINEAR, Kind
-from tests.nets import NETS, built, inputs
-from tests.parity.test_torchvision import pictures
+from tests.nets import NETS, built, inputs, pictures
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

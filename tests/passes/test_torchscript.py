@@ -44,7 +44,9 @@ def exported(request):
     return module, onnx.load_from_string(file.getvalue()), x
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::lrpc.HealthWarning", "ignore:.*legacy.*")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::lrpc.HealthWarning", "ignore:.*legacy.*", "ignore:Setting 'keep_init"
+)
 def test_it_compiles_with_the_outputs_of_pytorch(exported):
     module, proto, x = exported
     result = lrpc.Explainer(lrpc.compile(proto))(x.numpy(), 1)
@@ -55,7 +57,7 @@ def test_it_compiles_with_the_outputs_of_pytorch(exported):
     assert result.relevance.shape == x.shape
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*legacy.*")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*legacy.*", "ignore:Setting 'keep_init")
 def test_layers_with_weights_are_called_as_in_a_file_of_the_newer_exporter(exported):
     module, proto, x = exported
     files = (proto, module_to_proto(module, x))
