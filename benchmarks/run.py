@@ -24,6 +24,7 @@ from lrpc.inspect.bench.bench import LEVELS, Case, Setting, bench
 from lrpc.inspect.bench.contestants import PROVIDERS, Machine, Torch
 from lrpc.inspect.bench.machine import cores
 from lrpc.inspect.bench.result import Bench
+from passes.graph import sizes_of
 
 
 def main() -> None:
@@ -83,8 +84,8 @@ def _measured(name: str, chosen: list[str], setting: Setting, folder: Path) -> t
 
 def _parity(model: Path, composite: Composite, setting: Setting) -> dict[str, float]:
     """Return, by level, how far the relevance on the device is from that on the CPU, relative in L2."""
-    shape = lrpc.plan_model(model, composite=composite).graph.inputs[0].shape[1:]
-    x = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32)
+    entry = lrpc.plan_model(model, composite=composite).graph.inputs[0]
+    x = np.random.default_rng(0).uniform(-1, 1, (2, *sizes_of(entry, 1))).astype(np.float32)
     found = {}
     for level in setting.levels:
         compiled = lrpc.compile(model, composite=composite, optimize=level)

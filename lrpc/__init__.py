@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lrpc.version import VERSION
 from passes.errors import LrpcError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from lrpc.runtime.explainer import Explainer, Explanation
     from lrpc.runtime.health import Health, HealthWarning
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Compiled",

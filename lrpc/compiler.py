@@ -1,154 +1,66 @@
-"""compile(): load, canonize, plan, lower, bundle. Data goes one way."""
+"""compile(): load, canonize, plan, simplify, lower, bundle. Data goes one way."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
-import lrpc
-from lrpc.bundle.manifest import FORMAT, Box, Input, Manifest, Model, PlanRow, Tensor, Thresholds, Where
-from lrpc.bundle.store import save_bundle, save_single_file
+from lrpc.assemble import Variant, assemble
+from lrpc.bundle.memory import Bundle
+from lrpc.bundle.names import OWN
 from lrpc.composites.choice import Choice
 from lrpc.composites.composite import Composite
-from lrpc.emit.check import check_supported
 from lrpc.emit.targets import TARGETS, Target, target_of
-from lrpc.lower import explain_graph, forward_graph, relevance_graph
-from lrpc.lower.tunable import tunables
 from lrpc.ops import OPS
-from lrpc.plan.inputs import input_spec, others_in
+from lrpc.plan.inputs import input_spec
 from lrpc.plan.plan import Overrides, Plan, assign
-from lrpc.plan.rule_signs import box_of
-from lrpc.variants.half_forward import half_forward as to_half
-from lrpc.variants.pictures import Pictures
-from passes.batch_axis import batch_problems
-from passes.check import problems
+from lrpc.plan.simplify import simplify
 from passes.errors import LrpcError, Problem
-from passes.file_errors import file_errors
-from passes.graph import Graph, static_shape
-from passes.load import load
+from passes.graph import Graph
+from passes.loading.batch_axis import batch_problems
+from passes.loading.check import problems
+from passes.loading.load import load
+from passes.loading.select import select
 from passes.pipeline import canonize
-from passes.select import select
-from passes.write import left_out, weights_of
 
 if TYPE_CHECKING:
     import torch
 
 Source = "str | Path | onnx.ModelProto | torch.nn.Module"
 Report = Callable[[str], None]
+PLAIN = Variant()
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled model. plan: which rule each layer got.  target: what it is optimised for, None for the definitions.
+    """A compiled model.
 
-    timings: seconds by stage.
+    plan: which rule each layer got.  bundle: the graphs, their weights and the manifest, in memory.
+    target: what they are optimised for, None for the definitions.  timings: seconds by stage.
     """
 
     plan: Plan
+    bundle: Bundle
+    target: Target | None
     timings: dict[str, float] = field(default_factory=dict, compare=False)
-    target: Target | None = TARGETS["cpu"]
 
-    def save(
-        self,
-        path: str | Path,
-        *,
-        force: bool = False,
-        single_file: bool = False,
-        seed_input: bool = False,
-        tunable: bool = False,
-        half_forward: bool = False,
-        preprocess: str | None = None,
-        heatmap: bool = False,
-    ) -> Path:
-        """Write the bundle folder, or with `single_file` one self-contained explain.onnx.
+    def save(self, path: str | Path, *, force: bool = False, single_file: bool = False) -> Path:
+        """Write the bundle folder, or with `single_file` one self-contained explain.onnx; return its path.
 
-        seed_input: explain.onnx takes the input `seed` instead of `target`.  tunable: the graphs take each
-        rule's epsilon and gamma as inputs with defaults.  half_forward: the forward pass runs in float16, the
-        relevance pass in float32.  force: replace an existing bundle.
-        preprocess: the single file takes pictures, `image` uint8 (n, h, w, 3), of the model's "size" or of "any".
-        heatmap: the single file returns `heatmap` uint8 (n, h, w, 3) too.
-        Raises LrpcError where `path` is taken, the output is no (n, classes), the model takes no pictures, or the
-        target lacks an operator.
+        force: replace what lrpc wrote there before.
+        Raises LrpcError where `path` is taken or cannot be written, where a folder is wanted of what takes or returns
+        pictures, and where weights exceed what one file can hold.
         """
-        with file_errors(path, "written"):
-            return self._save(
-                Path(path), Pictures(preprocess, heatmap), force, single_file, seed_input, tunable, half_forward
-            )
+        return self.bundle.save(path, force=force, single_file=single_file)
 
-    def _save(
-        self,
-        path: Path,
-        pictures: Pictures,
-        force: bool,
-        single_file: bool,
-        seed_input: bool,
-        tunable: bool,
-        half_forward: bool,
-    ) -> Path:
-        pictures.check(self.plan.graph, single_file)
-        if not seed_input:
-            _check_classes(self.plan.graph)
-        explain, where = explain_graph(self.plan, seed_input, tunable, self.target)
-        manifest = replace(
-            self._manifest("seed" if seed_input else "target", where),
-            tunables=tuple(tunables(self.plan)) if tunable else (),
-            half_forward=half_forward,
-        )
-        if single_file or half_forward:
-            _check_self_contained(explain, "--single-file" if single_file else "--half-forward")
-        halved = to_half if half_forward else _unchanged
-        explain = halved(explain)
-        if single_file:
-            manifest = pictures.write(explain, self.plan.graph, manifest)
-            self._check(explain)
-            save_single_file(path, explain, manifest, force=force)
-            return path
-        relevance, taps = relevance_graph(self.plan, tunable=tunable, target=self.target)
-        graphs = {"forward": halved(forward_graph(self.plan, taps)), "relevance": relevance, "explain": explain}
-        for proto in graphs.values():
-            self._check(proto)
-        manifest = replace(manifest, taps=tuple(taps))
-        save_bundle(path, graphs, manifest, force=force, outside=weights_of(self.plan.graph))
-        return path
-
-    def _check(self, proto: onnx.ModelProto) -> None:
-        if self.target is not None:
-            check_supported(proto, self.target.name)
-
-    def _manifest(self, seed: Literal["target", "seed"], trace: Sequence[Where]) -> Manifest:
-        graph, spec = self.plan.graph, input_spec(self.plan.graph)
-        entry, output = graph.inputs[0], graph.outputs[0]
-        told = {key: _numbers(getattr(spec, key, None)) for key in ("mean", "std", "low", "high")}
-        return Manifest(
-            format=FORMAT,
-            versions={"lrpc": lrpc.__version__, "onnx": onnx.__version__},
-            model=Model(graph.name, graph.metadata.get("lrpc.source", ""), graph.opset),
-            input=Input(entry.name, _per_sample(entry), **told),
-            output=Tensor(output.name, _per_sample(output)),
-            classes=tuple(spec.classes) if spec and spec.classes is not None else None,
-            composite=self.plan.composite,
-            optimize=0 if self.target is None else 1,
-            target=self.target.name if self.target is not None else None,
-            seed=seed,
-            plan=tuple(PlanRow(**row) for row in self.plan.to_rows()),
-            thresholds=Thresholds(),
-            box=_box(self.plan),
-            others=others_in(graph),
-            trace=tuple(trace),
-        )
-
-
-def _check_self_contained(explain: onnx.ModelProto, option: str) -> None:
-    if left_out(explain):
-        raise LrpcError(
-            f"{explain.graph.name} has more than 2 GB of weights, the most that one ONNX file can hold: no {option}.",
-            hint="Compile a bundle, whose weights are in a file of their own.",
-        )
+    def variant(self, **options: Any) -> Compiled:
+        """Compile the same plan for the same target again, with other options of `compile`: see `Variant`."""
+        return compile_plan(self.plan, self.target, Variant(**options))
 
 
 def compile(
@@ -161,6 +73,11 @@ def compile(
     input: str | None = None,
     output: str | None = None,
     example_input: torch.Tensor | None = None,
+    seed_input: bool = False,
+    tunable: bool = False,
+    half_forward: bool = False,
+    preprocess: str | None = None,
+    heatmap: bool = False,
     report: Report | None = None,
 ) -> Compiled:
     """Compile a model; the argument is never changed.
@@ -174,21 +91,34 @@ def compile(
     input, output: which input relevance goes to and which output is explained, by name, where the model has several;
     the other inputs stay inputs of the graphs, and what flows to them is left out. `output` may be an inner tensor,
     such as the scores before a softmax.
+    seed_input, tunable, half_forward, preprocess, heatmap: what else the graphs take, return and do; see `Variant`.
     report: called with one line per canonization step.
-    Raises LrpcError with every problem of the model.
+    Raises LrpcError with every problem of the model, and where its target lacks an operator.
     """
-    chosen = target_of(optimize, target)
-    watch = time.perf_counter()
-    plan = plan_model(
-        source,
-        composite=composite,
-        rules=rules,
-        input=input,
-        output=output,
-        example_input=example_input,
-        report=report,
-    )
-    return Compiled(plan, {"plan": time.perf_counter() - watch}, chosen)
+    chosen, watch = target_of(optimize, target), Stopwatch()
+    variant = Variant(seed_input, tunable, half_forward, preprocess, heatmap)
+    graph = select(load(_exported(source, example_input)), input, output)
+    watch.lap("load")
+    canonical = canonize(graph, report=report)
+    watch.lap("canonize")
+    plan = _planned(graph, canonical, composite, rules)
+    watch.lap("plan")
+    return compile_plan(plan, chosen, variant, watch)
+
+
+def compile_plan(
+    plan: Plan, target: Target | None = TARGETS["cpu"], variant: Variant = PLAIN, watch: Stopwatch | None = None
+) -> Compiled:
+    """Compile a plan: the second half of `compile`. target: None emits the definitions.  watch: times it goes on with.
+
+    Raises LrpcError where the model cannot be compiled as `variant` says, or its target lacks an operator.
+    """
+    watch = watch or Stopwatch()
+    simplified = plan if target is None else simplify(plan, tunable=variant.tunable)
+    watch.lap("simplify")
+    bundle = assemble(plan, simplified, target, variant)
+    watch.lap("lower")
+    return Compiled(plan, bundle, target, watch.laps)
 
 
 def plan_model(
@@ -203,9 +133,20 @@ def plan_model(
 ) -> Plan:
     """Load, canonize and plan a model, without lowering it. Parameters and errors are those of `compile`."""
     graph = select(load(_exported(source, example_input)), input, output)
+    return _planned(graph, canonize(graph, report=report), composite, rules)
+
+
+def _planned(graph: Graph, canonical: Graph, composite: Composite | Choice | None, rules: Overrides) -> Plan:
+    """Give every layer of a canonized graph its rule, or refuse the model with all that is wrong with it.
+
+    graph: as it was loaded: its problems are told in the words of the file.
+    """
+    if taken := canonical.tensor_names() & OWN:
+        names = ", ".join(sorted(taken))
+        raise LrpcError(
+            f"{canonical.name} has tensors called {names}, the names of the bundle's own.", hint="Rename them."
+        )
     found = problems(graph)
-    canonical = canonize(graph, report=report)
-    _check_names(canonical)
     known = {problem.layer for problem in found}
     mixed = [problem for problem in _mixed_samples(canonical) if problem.layer not in known]
     return assign(canonical, chosen_composite(composite, canonical), rules, [*found, *mixed])
@@ -240,41 +181,14 @@ def _exported(source: Any, example_input: torch.Tensor | None) -> str | Path | o
     return proto
 
 
-def _check_names(graph: Graph) -> None:
-    taken = graph.tensor_names() & {"seed", "target", "relevance", "health"}
-    if taken:
-        names = ", ".join(sorted(taken))
-        raise LrpcError(f"{graph.name} has tensors called {names}, the names of the bundle's own.", hint="Rename them.")
+class Stopwatch:
+    """Seconds by stage."""
 
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
 
-def _check_classes(graph: Graph) -> None:
-    shape = static_shape(graph.outputs[0])
-    if shape is None or len(shape) != 2 or shape[1] is None:
-        raise LrpcError(
-            f"The output of {graph.name} has shape {graph.outputs[0].shape}, not (n, classes): "
-            "a class alone is no target.",
-            hint="Compile it with --seed-input, and give a seed shaped as the output.",
-        )
-
-
-def _box(plan: Plan) -> Box | None:
-    """Return the range that ZBox takes the model's input to lie in, None where no such rule reads it."""
-    entry = plan.graph.inputs[0]
-    for node, row in zip(plan.graph.nodes, plan.rows, strict=True):
-        box = box_of(row.rule)
-        if box is not None and node.inputs[0] is entry:
-            low, high = (tuple(end) if isinstance(end, list) else end for end in box)
-            return Box(low, high)
-    return None
-
-
-def _unchanged(proto: onnx.ModelProto) -> onnx.ModelProto:
-    return proto
-
-
-def _per_sample(tensor: Any) -> tuple[int | None, ...]:
-    return tuple((static_shape(tensor) or ())[1:])
-
-
-def _numbers(values: Sequence[float] | None) -> tuple[float, ...] | None:
-    return None if values is None else tuple(map(float, values))
+    def lap(self, stage: str) -> None:
+        """Say that a stage ended."""
+        now = time.perf_counter()
+        self.laps[stage], self._last = now - self._last, now

@@ -8,13 +8,14 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, constant, edited, kind, producer, redirect, same_shape
+from passes.errors import Problem
+from passes.graph import Graph, constant, kind, operand, producer, same_shape
+from passes.graph.edit import Declined, Edit, rewrite
 
 
-def drop_noops(graph: Graph) -> Graph:
+def drop_noops(graph: Graph, declined: list[Problem] | None = None) -> Graph:
     """Take out nodes that change nothing.
 
-    Needs inferred shapes.
     Drops: Identity, Dropout outside training, Cast to the type it has, Reshape, Flatten, Expand,
     Transpose, Pad, Slice and Resize that keep every value in place, max pools with a window of
     one, Concat and Sum of one tensor, ReduceSum of one position, Mul and Div by 1, Add and Sub of 0.
@@ -22,27 +23,27 @@ def drop_noops(graph: Graph) -> Graph:
     window of one, because it is a layer that takes a rule; a node between the model's
     input and its output; every name of an output.
     """
-    return edited(graph, _drop)
+    return rewrite(graph, _find_source, _drop, declined)
 
 
-def _drop(graph: Graph) -> bool:
-    changed = False
-    outputs = {id(output) for output in graph.outputs}
-    for node in graph.nodes:
-        source = _unchanged_input(node)
-        if source is None or any(id(extra) in outputs for extra in node.outputs[1:]):
-            continue
-        result = node.outputs[0]
-        if id(result) in outputs and (producer(source) is None or id(source) in outputs):
-            continue
-        redirect(graph, result, source)
-        if id(result) in outputs:
-            outputs.add(id(source))
-        changed = True
-    return changed
+def _find_source(edit: Edit, node: gs.Node) -> gs.Variable | Declined | None:
+    source = _same_input(node)
+    if source is None:
+        return None
+    if any(edit.is_output(extra) for extra in node.outputs[1:]):
+        return Declined("another of its results is an output of the model")
+    if edit.is_output(node.outputs[0]) and producer(source) is None:
+        return Declined("it is all that is between the model's input and its output")
+    if edit.is_output(node.outputs[0]) and edit.is_output(source):
+        return Declined("what it reads and what it gives are both outputs of the model")
+    return source
 
 
-def _unchanged_input(node: gs.Node) -> gs.Variable | None:
+def _drop(edit: Edit, node: gs.Node, source: gs.Variable) -> None:
+    edit.redirect(node.outputs[0], source)
+
+
+def _same_input(node: gs.Node) -> gs.Variable | None:
     """Return the input that a node hands on as it is, None if it does something."""
     test = _TESTS.get(kind(node))
     if test is None or any(extra.outputs for extra in node.outputs[1:]):
@@ -65,10 +66,9 @@ def _identity(node: gs.Node, index: int) -> bool:
 
 
 def _dropout(node: gs.Node, index: int) -> bool:
-    if len(node.inputs) < 3 or node.inputs[2].is_empty():
-        return True
-    training = constant(node.inputs[2])
-    return training is not None and not np.any(training)
+    training = operand(node, 2)
+    values = None if training is None else constant(training)
+    return training is None or (values is not None and not np.any(values))
 
 
 def _cast(node: gs.Node, index: int) -> bool:
@@ -99,14 +99,16 @@ def _pad(node: gs.Node, index: int) -> bool:
 
 
 def _slice(node: gs.Node, index: int) -> bool:
-    steps = constant(node.inputs[4]) if len(node.inputs) > 4 and not node.inputs[4].is_empty() else np.ones(1)
+    given = operand(node, 4)
+    steps = np.ones(1) if given is None else constant(given)
     return steps is not None and bool((steps == 1).all()) and _same(node, index)
 
 
 def _resize(node: gs.Node, index: int) -> bool:
     if node.attrs.get("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
         return False
-    scales = constant(node.inputs[2]) if len(node.inputs) > 2 and not node.inputs[2].is_empty() else np.ones(0)
+    given = operand(node, 2)
+    scales = np.ones(0) if given is None else constant(given)
     return scales is not None and (bool((scales == 1).all()) if scales.size else _same(node, index))
 
 
@@ -115,7 +117,7 @@ def _window_of_one(node: gs.Node, index: int) -> bool:
     return single and not any(node.attrs.get("pads", []))
 
 
-def _alone(node: gs.Node, index: int) -> bool:
+def _single(node: gs.Node, index: int) -> bool:
     return len(node.inputs) == 1
 
 
@@ -140,8 +142,8 @@ _TESTS: dict[str, Callable[[gs.Node, int], bool]] = {
     "Slice": _slice,
     "Resize": _resize,
     "MaxPool": _window_of_one,
-    "Concat": _alone,
-    "Sum": _alone,
+    "Concat": _single,
+    "Sum": _single,
     "ReduceSum": _same,
     "Mul": _neutral(1.0, (0, 1)),
     "Div": _neutral(1.0, (0,)),

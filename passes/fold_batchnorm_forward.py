@@ -7,15 +7,16 @@ import onnx_graphsurgeon as gs
 
 from passes.affine import LINEAR, batchnorm_problem, layer_problem, parameters, scale_and_shift, write_parameters
 from passes.errors import Problem
-from passes.graph import Graph, edited, kind, producer
+from passes.graph import Graph, kind, producer
+from passes.graph.edit import Declined, Edit, rewrite
 
 
-def fold_batchnorm_forward(graph: Graph) -> Graph:
+def fold_batchnorm_forward(graph: Graph, declined: list[Problem] | None = None) -> Graph:
     """Fold BatchNormalization into the Conv, ConvTranspose or Gemm that alone reads its output.
 
     With scale = gamma / sqrt(var + eps) and shift = beta - mean * scale:  w' = w * scale on the input channels, b' = b
     plus the sum of w * shift over all taps, computed in float64 and rounded once.
-    Needs spelled attributes; comes after `fold_batchnorm`, which folds into the layer before it where there is one.
+    `fold_batchnorm` folds into the layer before it where there is one.
     Gives: the linear layer under its own name, its bias as `NAME.bias`.
     Keeps: a constant that another layer reads too as it is (the folded one is a new constant).
     Declines: the scale and shift of a GroupNorm or InstanceNorm, which its rule is for too; a result that others read
@@ -23,28 +24,14 @@ def fold_batchnorm_forward(graph: Graph) -> Graph:
     front of a ConvTranspose, whose borders see fewer taps; weights or statistics that are computed, a Gemm with scales
     or with a bias that is not one value per output, training mode.
     """
-    return edited(graph, _fold)
+    return rewrite(graph, _find_layer, _fold, declined)
 
 
-def batchnorms_before(graph: Graph) -> list[Problem]:
-    """Return the BatchNormalizations that a linear layer reads and that stay, each with the reason."""
-    outputs = {id(output) for output in graph.outputs}
-    readers = [n for n in graph.nodes if kind(n) == "BatchNormalization" and _linear_readers(n)]
-    return [Problem(node.name, node.op, _declined(node, outputs)) for node in readers]
-
-
-def _fold(graph: Graph) -> bool:
-    taken = graph.names()
-    outputs = {id(output) for output in graph.outputs}
-    changed = False
-    for node in graph.nodes:
-        if kind(node) == "BatchNormalization" and _linear_readers(node) and not _declined(node, outputs):
-            (layer,) = node.outputs[0].outputs
-            _absorb(layer, node, taken)
-            layer.inputs[0] = node.inputs[0]
-            node.inputs.clear()
-            changed = True
-    return changed
+def _find_layer(edit: Edit, node: gs.Node) -> gs.Node | Declined | None:
+    if kind(node) != "BatchNormalization" or not _linear_readers(node):
+        return None
+    reason = batchnorm_problem(node) or _norm_before(node) or _problem(edit, node)
+    return Declined(reason) if reason else _linear_readers(node)[0]
 
 
 def _linear_readers(node: gs.Node) -> list[gs.Node]:
@@ -52,16 +39,17 @@ def _linear_readers(node: gs.Node) -> list[gs.Node]:
     return [reader for reader in result.outputs if kind(reader) in LINEAR and reader.inputs[0] is result]
 
 
-def _declined(node: gs.Node, outputs: set[int]) -> str:
-    if reason := batchnorm_problem(node):
-        return reason
+def _norm_before(node: gs.Node) -> str:
+    """Return which normalisation it is the scale and shift of, "" if of none."""
     before = producer(node.inputs[0])
     while before is not None and kind(before) == "Reshape":
         before = producer(before.inputs[0])
-    if before is not None and kind(before) == "LayerNormalization":
-        return f"it is the scale and shift of {before.name}"
-    layer, *others = node.outputs[0].outputs
-    if others or id(node.outputs[0]) in outputs:
+    return f"it is the scale and shift of {before.name}" if before and kind(before) == "LayerNormalization" else ""
+
+
+def _problem(edit: Edit, node: gs.Node) -> str:
+    layer = _linear_readers(node)[0]
+    if not edit.is_read_once(node.outputs[0]):
         return f"{layer.name} is not all that reads its result"
     if layer.attrs.get("transA", 0):
         return f"{layer.name} transposes its input"
@@ -75,12 +63,14 @@ def _declined(node: gs.Node, outputs: set[int]) -> str:
     return layer_problem(layer)
 
 
-def _absorb(layer: gs.Node, norm: gs.Node, taken: set[str]) -> None:
+def _fold(edit: Edit, norm: gs.Node, layer: gs.Node) -> None:
     scale, shift = scale_and_shift(norm)
     weight, bias = parameters(layer)
-    added = _along_inputs(layer, weight, shift)
-    earned = 0.0 if layer.op == "ConvTranspose" else added.sum(axis=_taps(layer, weight))
-    write_parameters(layer, _along_inputs(layer, weight, scale), bias + earned, taken)
+    per_tap = _scale_inputs(layer, weight, shift)
+    added = 0.0 if layer.op == "ConvTranspose" else per_tap.sum(axis=_taps(layer, weight))
+    write_parameters(edit, layer, _scale_inputs(layer, weight, scale), bias + added)
+    layer.inputs[0] = norm.inputs[0]
+    norm.inputs.clear()
 
 
 def _taps(layer: gs.Node, weight: np.ndarray) -> tuple[int, ...]:
@@ -88,7 +78,7 @@ def _taps(layer: gs.Node, weight: np.ndarray) -> tuple[int, ...]:
     return (0,) if layer.op == "Gemm" and not layer.attrs.get("transB", 0) else tuple(range(1, weight.ndim))
 
 
-def _along_inputs(layer: gs.Node, weight: np.ndarray, factors: np.ndarray) -> np.ndarray:
+def _scale_inputs(layer: gs.Node, weight: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """Multiply a weight along its input channels, which every op stores elsewhere, and a grouped Conv by group."""
     if layer.op == "Conv":
         groups = layer.attrs.get("group", 1)

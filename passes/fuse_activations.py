@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, constant, edited, kind, producer, same_shape
+from passes.errors import Problem
+from passes.graph import Graph, constant, kind, producer, same_shape
+from passes.graph.edit import Declined, Edit, rewrite
 
 _GRID = np.linspace(-6.0, 30.0, 145)
 _DEPTH = 6
@@ -62,7 +64,7 @@ _SPELLED: dict[str, tuple[_Whole, ...]] = {
 """By the op that betrays it: what the whole expression may be, the larger one first."""
 
 
-def fuse_activations(graph: Graph) -> Graph:
+def fuse_activations(graph: Graph, declined: list[Problem] | None = None) -> Graph:
     """Fuse activations that were exported as arithmetic: GELU in both forms, SiLU, Mish, torch's Softplus, hard ones.
 
     An expression around an Erf, a Tanh, a Sigmoid, a Softplus or a Clip is fused if it computes the activation on a
@@ -70,47 +72,58 @@ def fuse_activations(graph: Graph) -> Graph:
     Gives: one Gelu, Swish (which is SiLU), Mish, Softplus, HardSwish or HardSigmoid under the name of the layer that
     the expression was.
     Keeps: everything else.
+    Declines: an expression whose inner values are read from outside.
     """
-    return edited(graph, _fuse)
+    return rewrite(graph, _find_expression, _fuse, declined)
 
 
-def _fuse(graph: Graph) -> bool:
-    outputs = {id(output) for output in graph.outputs}
-    changed = False
-    for node in graph.nodes:
-        if kind(node) in _SPELLED and node.inputs and (found := _expression(node, outputs)):
-            whole, x, last, inner = found
-            _name_whole(graph, last, inner)
-            last.inputs.clear()
-            last.op, last.attrs = whole.op, dict(whole.attrs)
-            last.inputs.append(x)
-            changed = True
-    return changed
+@dataclass(frozen=True)
+class _Expression:
+    """An activation that was written as arithmetic: its input, its last node and those before it."""
+
+    whole: _Whole
+    x: gs.Tensor
+    last: gs.Node
+    inner: list[gs.Node]
 
 
-def _name_whole(graph: Graph, last: gs.Node, inner: list[gs.Node]) -> None:
-    """Name the expression as its layer: an exporter gives all parts of one the layer's name, numbered."""
-    name, freed = _REPEAT.sub("", last.name), last.name
-    namesake = next((node for node in graph.nodes if node.name == name), None)
-    if namesake is None:
-        last.name = name
-    elif any(namesake is part for part in inner):
-        namesake.name, last.name = freed, name
-
-
-def _expression(anchor: gs.Node, outputs: set[int]) -> tuple[_Whole, gs.Tensor, gs.Node, list[gs.Node]] | None:
-    """Return what the activation that an anchor belongs to is, its input, its last node and its inner nodes."""
-    for whole in _SPELLED[anchor.op]:
+def _find_expression(edit: Edit, anchor: gs.Node) -> _Expression | Declined | None:
+    """Return the activation that a node betrays."""
+    declined = None
+    for whole in _SPELLED.get(kind(anchor), ()):
         wanted = whole.function(_GRID)
         for x, last in ((x, last) for x in _ancestors(anchor) for last in _descendants(anchor)):
             region: dict[int, gs.Node] = {}
             values = _evaluate(last, x, region)
-            if values is None or not same_shape(x, last.outputs[0]):
+            if values is None or not same_shape(x, last.outputs[0]) or not _are_close(values, wanted):
                 continue
             inner = [node for node in region.values() if node is not last]
-            if np.allclose(values, wanted, rtol=1e-5, atol=1e-6) and _closed(region, inner, outputs):
-                return whole, x, last, inner
-    return None
+            if _is_closed(edit, region, inner):
+                return _Expression(whole, x, last, inner)
+            declined = Declined(f"it is part of a {whole.op} whose inner values are read from outside")
+    return declined
+
+
+def _fuse(edit: Edit, anchor: gs.Node, found: _Expression) -> None:
+    last = found.last
+    _name_whole(edit, last, found.inner)
+    last.inputs.clear()
+    last.op, last.attrs = found.whole.op, dict(found.whole.attrs)
+    last.inputs.append(found.x)
+
+
+def _name_whole(edit: Edit, last: gs.Node, inner: list[gs.Node]) -> None:
+    """Name the expression as its layer: an exporter gives all parts of one the layer's name, numbered."""
+    name, freed = _REPEAT.sub("", last.name), last.name
+    namesake = edit.node_of(name)
+    if namesake is None:
+        edit.rename({name: last})
+    elif any(namesake is part for part in inner):
+        edit.rename({freed: namesake, name: last})
+
+
+def _are_close(values: np.ndarray, wanted: np.ndarray) -> bool:
+    return np.allclose(values, wanted, rtol=1e-5, atol=1e-6)
 
 
 def _ancestors(anchor: gs.Node) -> Iterator[gs.Tensor]:
@@ -152,7 +165,7 @@ def _evaluate(node: gs.Node, x: gs.Tensor, region: dict[int, gs.Node]) -> np.nda
         return np.asarray(_ARITHMETIC[node.op](*operands))
 
 
-def _closed(region: dict[int, gs.Node], inner: list[gs.Node], outputs: set[int]) -> bool:
+def _is_closed(edit: Edit, region: dict[int, gs.Node], inner: list[gs.Node]) -> bool:
     """Whether nothing outside a region reads what is computed inside it."""
     tensors = [node.outputs[0] for node in inner]
-    return all(id(tensor) not in outputs and all(id(r) in region for r in tensor.outputs) for tensor in tensors)
+    return all(not edit.is_output(tensor) and all(id(r) in region for r in tensor.outputs) for tensor in tensors)

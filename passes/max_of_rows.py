@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import claim, constant, static_shape
+from passes.graph import shape_of, static_shape
+from passes.graph.edit import Step
 
 
 def max_pool_over(sizes: Sequence[int]) -> dict[str, Any]:
@@ -24,35 +25,34 @@ def max_pool_over(sizes: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def max_of_rows(node: gs.Node, axes: Sequence[int], taken: set[str]) -> list[gs.Node] | None:
-    """Return the nodes that take a maximum over axes: these ordered, made one, pooled, and the result's shape.
+def max_of_rows(node: gs.Node, axes: Sequence[int]) -> list[Step] | str:
+    """Return the chain that takes a maximum over axes: these ordered, made one, pooled, and the result's shape.
 
-    axes: counted from the front, in order.  None where that cannot be done, the batch being reduced, sizes being
-    dynamic, or the tensor being none of float32 that is computed.
+    axes: counted from the front, in order.  A reason where that cannot be done.
     """
-    x, result = node.inputs[0], node.outputs[0]
-    shape, target = static_shape(x), static_shape(result)
-    if not axes or axes[0] == 0 or shape is None or None in shape[1:] or target is None or None in target[1:]:
-        return None
-    if x.dtype != np.float32 or constant(x) is not None or len(target) < 2:
-        return None
+    shape, target = static_shape(node.inputs[0]), static_shape(node.outputs[0])
+    if axes[:1] == [0]:
+        return "it reduces the batch"
+    if shape is None or None in shape[1:] or target is None or None in target[1:]:
+        return "the size of its input is dynamic"
+    if not axes or len(target) < 2:
+        return "it reduces no axis, or all but the batch without keeping them"
     kept = [axis for axis in range(1, len(shape)) if axis not in axes]
     rows, count = (math.prod(shape[axis] or 0 for axis in some) for some in (kept, axes))
     order = [0, *kept, *axes]
-    steps: list[tuple[str, str, dict[str, Any], list[int | None], list[np.ndarray]]] = []
-    if order != sorted(order):
-        steps.append(("Transpose", f"{node.name}.order", {"perm": order}, [shape[axis] for axis in order[1:]], []))
-    steps.append(("Reshape", f"{node.name}.rows", {}, [rows, count], [np.array([-1, rows, count], np.int64)]))
-    steps.append(("MaxPool", node.name, max_pool_over([count]), [rows, 1], []))
-    steps.append(("Reshape", f"{node.name}.shape", {}, list(target[1:]), [np.array([-1, *target[1:]], np.int64)]))
-    node.inputs.clear()
-    node.outputs.clear()
-    made: list[gs.Node] = []
-    for op, name, attributes, sizes, operands in steps:
-        own = name if name == node.name else claim(name, taken)
-        constants = [gs.Constant(claim(f"{own}.operand", taken), operand) for operand in operands]
-        output = gs.Variable(claim(f"{own}.result", taken), x.dtype, [x.shape[0], *sizes])
-        made.append(gs.Node(op, own, attributes, [made[-1].outputs[0] if made else x, *constants], [output]))
-    made[-1].outputs.clear()
-    made[-1].outputs.append(result)
-    return made
+    batch, sizes = shape_of(node.inputs[0])[0], [int(size or 0) for size in target[1:]]
+
+    def step(op: str, role: str, attrs: dict[str, Any], inner: Sequence[int | None], reshape: bool = False) -> Step:
+        name = f"{node.name}{role}"
+        operands = {f"{name}.operand": np.array([-1, *inner], np.int64)} if reshape else {}
+        return Step(op, name, attrs, operands, f"{name}.result", [batch, *inner])
+
+    steps = (
+        [] if order == sorted(order) else [step("Transpose", ".order", {"perm": order}, [shape[i] for i in order[1:]])]
+    )
+    return [
+        *steps,
+        step("Reshape", ".rows", {}, [rows, count], reshape=True),
+        step("MaxPool", "", max_pool_over([count]), [rows, 1]),
+        step("Reshape", ".shape", {}, sizes, reshape=True),
+    ]

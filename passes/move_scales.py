@@ -5,64 +5,53 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, claim, constant, edited, keep_inputs, kind, producer, same_shape
+from passes.errors import Problem
+from passes.graph import Graph, constant, kind, producer, same_shape, shape_of, values_of
+from passes.graph.edit import Declined, Edit, rewrite
 
 _ARITHMETIC = ("Mul", "Div", "Add", "Sub")
 
 
-def move_scales(graph: Graph) -> Graph:
+def move_scales(graph: Graph, declined: list[Problem] | None = None) -> Graph:
     """Swap a Transpose and the Mul, Div, Add or Sub behind it that has a constant for each channel before it.
 
-    Needs inferred shapes and a constant as second operand.  Gives: the constant along axis 1, where `spell_scales`
+    Gives: the constant along axis 1, where `spell_scales`
     finds it, in a model that keeps channels last, as Keras does.
     Declines: a Transpose that others read too, constants along another axis, or along several.
     """
-    return edited(graph, _move)
+    return rewrite(graph, _find_transpose, _swap, declined)
 
 
-def _move(graph: Graph) -> bool:
-    taken = graph.names()
-    outputs = {id(output) for output in graph.outputs}
-    changed = False
-    for place, node in enumerate(list(graph.nodes)):
-        transpose = _transpose(node, outputs) if kind(node) in _ARITHMETIC else None
-        if transpose is None:
-            continue
-        before = next(i for i, other in enumerate(graph.nodes) if other is transpose)
-        _swap(transpose, node, taken)
-        graph.nodes[before], graph.nodes[place] = node, transpose
-        changed = True
-    return changed
-
-
-def _transpose(node: gs.Node, outputs: set[int]) -> gs.Node | None:
-    """Return the Transpose that a node can swap with, None where there is none."""
+def _find_transpose(edit: Edit, node: gs.Node) -> gs.Node | Declined | None:
+    """Return the Transpose that a node can swap with."""
+    if kind(node) not in _ARITHMETIC or len(node.inputs) != 2:
+        return None
     x, other = node.inputs
     before, values = producer(x), constant(other)
-    if before is None or kind(before) != "Transpose" or values is None or before.inputs[0].shape is None:
+    if before is None or kind(before) != "Transpose" or values is None:
         return None
-    if len(x.outputs) != 1 or id(x) in outputs or not same_shape(x, node.outputs[0]):
-        return None
-    return before if [axis for axis, size in enumerate(_before(before, values).shape) if size > 1] == [1] else None
+    if not edit.is_read_once(x):
+        return Declined(f"the result of {before.name} is read by others too")
+    if before.inputs[0].shape is None or not same_shape(x, node.outputs[0]):
+        return Declined(f"its result has another shape than that of {before.name}, or one that is not known")
+    if [axis for axis, size in enumerate(_move_axes(before, values).shape) if size > 1] != [1]:
+        return Declined(f"its constant is not one value per channel in front of {before.name}")
+    return before
 
 
-def _before(transpose: gs.Node, values: np.ndarray) -> np.ndarray:
+def _move_axes(transpose: gs.Node, values: np.ndarray) -> np.ndarray:
     """Return a constant that fits behind a Transpose as it fits before it."""
-    rank = len(transpose.inputs[0].shape)
+    rank = len(shape_of(transpose.inputs[0]))
     axes = transpose.attrs.get("perm", range(rank)[::-1])
     return values.reshape((1,) * (rank - values.ndim) + values.shape).transpose(np.argsort(axes))
 
 
-def _swap(transpose: gs.Node, node: gs.Node, taken: set[str]) -> None:
+def _swap(edit: Edit, node: gs.Node, transpose: gs.Node) -> None:
     x, result = transpose.inputs[0], node.outputs[0]
-    moved = _before(transpose, node.inputs[1].values)
-    moved.flags.writeable = False
-    inner = gs.Variable(claim(f"{node.name}/moved", taken), x.dtype, x.shape)
-    keep_inputs(node, 0)
-    node.inputs += [x, gs.Constant(claim(f"{node.name}.constant", taken), moved)]
-    keep_inputs(transpose, 0)
-    transpose.inputs.append(inner)
-    node.outputs.clear()
-    transpose.outputs.clear()
-    node.outputs.append(inner)
-    transpose.outputs.append(result)
+    moved = _move_axes(transpose, values_of(node.inputs[1]))
+    inner = gs.Variable(edit.claim(f"{node.name}/moved"), x.dtype, x.shape)
+    operand = edit.constant(f"{node.name}.constant", moved)
+    for old in (node, transpose):
+        edit.detach(old)
+    edit.put(transpose, [gs.Node(node.op, node.name, node.attrs, [x, operand], [inner])])
+    edit.put(node, [gs.Node(transpose.op, transpose.name, transpose.attrs, [inner], [result])])

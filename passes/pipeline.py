@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import onnx.checker
 
 from passes.drop_noops import drop_noops
-from passes.errors import Problem
-from passes.fold_batchnorm import batchnorms_left, fold_batchnorm
-from passes.fold_batchnorm_forward import batchnorms_before, fold_batchnorm_forward
+from passes.errors import LrpcError, Problem
+from passes.fold_batchnorm import fold_batchnorm
+from passes.fold_batchnorm_forward import fold_batchnorm_forward
 from passes.fold_constants import fold_constants
 from passes.fuse_activations import fuse_activations
 from passes.graph import Graph
+from passes.graph.verify import verify
+from passes.graph.write import to_proto
 from passes.join_batchnorms import join_batchnorms
 from passes.merge_biases import merge_biases
 from passes.merge_paddings import merge_paddings
 from passes.move_scales import move_scales
-from passes.recognise_dense import products_left, recognise_dense
-from passes.spell_attributes import paddings_left, spell_attributes
+from passes.recognise_dense import recognise_dense
+from passes.spell_attributes import spell_attributes
 from passes.spell_einsums import spell_einsums
 from passes.spell_gathers import spell_gathers
 from passes.spell_norms import spell_norms
@@ -28,22 +31,31 @@ from passes.spell_scales import spell_scales
 from passes.spell_shuffles import spell_shuffles
 from passes.spell_slices import spell_slices
 from passes.spell_sums import spell_sums
-from passes.split_residuals import additions_left, split_residuals
-from passes.write import to_proto
+from passes.split_residuals import split_residuals
 
 Report = Callable[[str], None]
+
+
+class Run(Protocol):
+    """A pass as a function."""
+
+    __name__: str
+
+    def __call__(self, graph: Graph, declined: list[Problem] | None = None) -> Graph:
+        """Return the changed graph, and add to `declined`."""
 
 
 @dataclass(frozen=True)
 class Pass:
     """A canonization step.
 
-    run: graph to graph; its argument is untouched, and the same object comes back if and only if
-    nothing changed.  declined: which layers it looked at and left alone, each with the reason.
+    run: graph to graph; its argument is untouched, and the same object comes back if and only if nothing changed. It
+    adds the nodes that it is there for and leaves alone, each with the reason, to the list that it is given.
+    needs: the passes whose spelling it reads, which come before it. All need the shapes that `load` infers.
     """
 
-    run: Callable[[Graph], Graph]
-    declined: Callable[[Graph], list[Problem]] = lambda graph: []
+    run: Run
+    needs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,31 +69,38 @@ class Pass:
 
     @property
     def details(self) -> str:
-        """What it needs, gives, keeps and declines."""
-        return (self.run.__doc__ or "").strip()
+        """What it gives, keeps, declines and needs."""
+        text = (self.run.__doc__ or "").strip()
+        return f"{text}\n    Needs: {', '.join(self.needs)}." if self.needs else text
+
+    def declines(self, graph: Graph) -> list[Problem]:
+        """Return the nodes of a canonized graph that it is there for and leaves alone, each with the reason."""
+        problems: list[Problem] = []
+        self.run(graph, problems)
+        return problems
 
 
 PIPELINE: tuple[Pass, ...] = (
     Pass(fold_constants),
-    Pass(drop_noops),
-    Pass(spell_attributes, paddings_left),
-    Pass(merge_paddings),
-    Pass(spell_slices),
-    Pass(spell_gathers),
+    Pass(drop_noops, needs=("fold_constants",)),
+    Pass(spell_attributes, needs=("fold_constants",)),
+    Pass(merge_paddings, needs=("fold_constants", "spell_attributes")),
+    Pass(spell_slices, needs=("fold_constants",)),
+    Pass(spell_gathers, needs=("fold_constants", "spell_slices")),
     Pass(spell_shuffles),
     Pass(spell_einsums),
-    Pass(spell_sums),
-    Pass(spell_norms),
-    Pass(recognise_dense, products_left),
-    Pass(fuse_activations),
-    Pass(move_scales),
-    Pass(merge_biases),
-    Pass(spell_scales),
-    Pass(join_batchnorms),
-    Pass(fold_batchnorm, batchnorms_left),
-    Pass(fold_batchnorm_forward, batchnorms_before),
-    Pass(spell_pooling),
-    Pass(split_residuals, additions_left),
+    Pass(spell_sums, needs=("spell_attributes", "spell_einsums")),
+    Pass(spell_norms, needs=("fold_constants",)),
+    Pass(recognise_dense, needs=("fold_constants", "spell_attributes")),
+    Pass(fuse_activations, needs=("fold_constants",)),
+    Pass(move_scales, needs=("spell_attributes", "fuse_activations")),
+    Pass(merge_biases, needs=("spell_attributes", "recognise_dense", "fuse_activations")),
+    Pass(spell_scales, needs=("spell_attributes", "fuse_activations", "move_scales", "merge_biases")),
+    Pass(join_batchnorms, needs=("spell_scales",)),
+    Pass(fold_batchnorm, needs=("spell_attributes", "recognise_dense", "spell_scales")),
+    Pass(fold_batchnorm_forward, needs=("spell_attributes", "recognise_dense", "join_batchnorms", "fold_batchnorm")),
+    Pass(spell_pooling, needs=("fold_constants", "spell_attributes")),
+    Pass(split_residuals, needs=("spell_sums", "merge_biases", "spell_scales")),
 )
 
 _MOST_ROUNDS = 8
@@ -92,22 +111,28 @@ def canonize(graph: Graph, *, report: Report | None = None, check: bool = False)
     """Run the pipeline until it changes nothing; a canonized graph comes back as the same object.
 
     report: called with one line per pass, then one per layer that a pass declined.
-    check: validate the whole graph, shapes included, after every pass.
+    check: verify the graph, and validate it with its shapes, after every pass; raises LrpcError.
     """
     for turn in range(_MOST_ROUNDS):
-        start = graph
+        start, declined = graph, list[Problem]()
         for step in PIPELINE:
-            before, graph = graph, step.run(graph)
+            before, graph = graph, step.run(graph, declined)
             if report is not None and (turn == 0 or graph is not before):
                 report(_line(step, before, graph))
             if check and graph is not before:
-                onnx.checker.check_model(to_proto(graph), full_check=True)
+                _check(step, graph)
         if graph is start:
             break
     if report is not None:
-        for problem in (problem for step in PIPELINE for problem in step.declined(graph)):
+        for problem in declined:
             report(f"  declined {problem.layer} ({problem.op}): {problem.reason}")
     return graph
+
+
+def _check(step: Pass, graph: Graph) -> None:
+    if problems := verify(graph):
+        raise LrpcError(f"The pass {step.name} left a graph that is not well formed.", problems)
+    onnx.checker.check_model(to_proto(graph), full_check=True)
 
 
 def _line(step: Pass, before: Graph, after: Graph) -> str:

@@ -6,49 +6,50 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.errors import Problem
-from passes.graph import Graph, claim, constant, edited, kind, static_shape
+from passes.graph import Graph, Shape, constant, kind, operand, read_only, shape_of, static_shape, values_of
+from passes.graph.edit import Declined, Edit, Step
 
 
-def recognise_dense(graph: Graph) -> Graph:
+def recognise_dense(graph: Graph, declined: list[Problem] | None = None) -> Graph:
     """Spell dense layers as Gemm.
 
-    Needs inferred shapes.  Gives: MatMul by a constant matrix as Gemm, between two Reshapes
+    Gives: MatMul by a constant matrix as Gemm, between two Reshapes
     (`NAME.flatten`, `NAME.unflatten`) where the input is no matrix; alpha and beta of Gemm multiplied
     into its constants, and its bias as one value per output.
     Keeps: the weight as it is stored (no transposed copy).
     Declines: two computed operands, a constant on the left, a constant of more axes than a matrix, an
     input with more than one dynamic axis; a Gemm with transA, or with a bias per row.
     """
-    return edited(graph, _recognise)
+    edit = Edit(graph, declined)
+    edit.each(_find_product, Edit.replace)
+    edit.each(_find_constants, _write_constants)
+    return edit.result()
 
 
-def products_left(graph: Graph) -> list[Problem]:
-    """Return the MatMuls and Gemms that are no dense layer, each with the reason."""
-    reasons = {"MatMul": _declined, "Gemm": _declined_gemm}
-    return [
-        Problem(node.name, node.op, reason)
-        for node in graph.nodes
-        if kind(node) in reasons and (reason := reasons[kind(node)](node))
-    ]
+Constants = dict[int, np.ndarray]
+"""New values of a Gemm's weight and bias, by input."""
 
 
-def _recognise(graph: Graph) -> bool:
-    taken = graph.names()
-    changed = False
-    nodes: list[gs.Node] = []
-    for node in graph.nodes:
-        dense = kind(node) == "MatMul" and not _declined(node)
-        nodes += _as_gemm(node, taken) if dense else [node]
-        changed |= dense
-    if changed:
-        graph.body.nodes = nodes
-    for node in nodes:
-        if kind(node) == "Gemm" and constant(node.inputs[1]) is not None:
-            changed |= _unscale(node, taken)
-    return changed
+def _find_product(edit: Edit, node: gs.Node) -> list[Step] | Declined | None:
+    if kind(node) != "MatMul":
+        return None
+    reason = _matmul_problem(node)
+    return Declined(reason) if reason else _gemm(node)
 
 
-def _declined(node: gs.Node) -> str:
+def _find_constants(edit: Edit, node: gs.Node) -> Constants | Declined | None:
+    """Return what a Gemm has instead of its own constants, with scales of 1; nothing of them may change."""
+    if kind(node) != "Gemm":
+        return None
+    if constant(node.inputs[1]) is not None:
+        new, scaled = _constants(node), any(node.attrs.get(key, 1.0) != 1.0 for key, _ in _scales(node))
+        if new or scaled:
+            return new
+    reason = _gemm_problem(node)
+    return Declined(reason) if reason else None
+
+
+def _matmul_problem(node: gs.Node) -> str:
     if constant(node.inputs[0]) is not None:
         return "the constant is on the left"
     weight = constant(node.inputs[1])
@@ -62,73 +63,77 @@ def _declined(node: gs.Node) -> str:
     return ""
 
 
-def _declined_gemm(node: gs.Node) -> str:
+def _gemm_problem(node: gs.Node) -> str:
     if constant(node.inputs[1]) is None:
         return "both operands depend on the input"
     if node.attrs.get("transA", 0):
         return "its input is transposed"
-    bias = node.inputs[2] if len(node.inputs) > 2 and not node.inputs[2].is_empty() else None
-    if bias is not None and (constant(bias) is None or bias.values.ndim != 1):
-        return "its bias is not one constant per output"
-    return ""
+    bias = operand(node, 2)
+    values = None if bias is None else constant(bias)
+    return (
+        "its bias is not one constant per output" if bias is not None and (values is None or values.ndim != 1) else ""
+    )
 
 
-def _as_gemm(node: gs.Node, taken: set[str]) -> list[gs.Node]:
+def _gemm(node: gs.Node) -> list[Step]:
     attrs = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
-    x, weight, result = node.inputs[0], node.inputs[1], node.outputs[0]
-    if len(x.shape) == 2:
-        node.op, node.attrs = "Gemm", attrs
-        return [node]
-    rows = _product(x.shape[:-1])
-    flat = gs.Variable(claim(f"{node.name}.flat", taken), x.dtype, [rows, weight.shape[0]])
-    product = gs.Variable(claim(f"{node.name}.product", taken), x.dtype, [rows, weight.shape[1]])
-    node.inputs.clear()
-    node.outputs.clear()
+    weight = node.inputs[1]
+    shape, outputs = shape_of(node.inputs[0]), values_of(weight).shape[1]
+    if len(shape) == 2:
+        return [Step("Gemm", node.name, attrs, {weight.name: weight})]
+    rows = _product(shape[:-1])
     return [
-        _reshape(claim(f"{node.name}.flatten", taken), x, flat, flat.shape),
-        gs.Node("Gemm", node.name, attrs, [flat, weight], [product]),
-        _reshape(claim(f"{node.name}.unflatten", taken), product, result, [*x.shape[:-1], weight.shape[1]]),
+        _reshape(f"{node.name}.flatten", f"{node.name}.flat", [rows, shape_of(weight)[0]]),
+        Step("Gemm", node.name, attrs, {weight.name: weight}, f"{node.name}.product", [rows, outputs]),
+        _reshape(f"{node.name}.unflatten", "", [*shape[:-1], outputs]),
     ]
 
 
-def _reshape(name: str, source: gs.Variable, result: gs.Variable, shape: list[int | str | None]) -> gs.Node:
+def _reshape(name: str, result: str, shape: Shape) -> Step:
     target = [size if isinstance(size, int) else -1 for size in shape]
-    result.shape = result.shape or shape
-    return gs.Node("Reshape", name, {}, [source, gs.Constant(f"{name}/shape", np.array(target, np.int64))], [result])
+    return Step("Reshape", name, {}, {f"{name}/shape": np.array(target, np.int64)}, result, shape)
 
 
-def _product(sizes: list[int | str | None]) -> int | str | None:
+def _product(sizes: Shape) -> int | str | None:
     """Return the size of several axes as one; a product of names where one of them is dynamic."""
     if all(isinstance(size, int) for size in sizes):
         return int(np.prod([size for size in sizes if isinstance(size, int)]))
     return "*".join(map(str, sizes)) if all(sizes) else None
 
 
-def _unscale(node: gs.Node, taken: set[str]) -> bool:
-    """Multiply alpha and beta into the constants, and spell the bias as one value per output."""
-    changed = False
-    for index, key in ((1, "alpha"), (2, "beta")):
-        scale = node.attrs.get(key, 1.0)
-        old = node.inputs[index] if len(node.inputs) > index and not node.inputs[index].is_empty() else None
-        if old is not None and constant(old) is None:
+def _scales(node: gs.Node) -> list[tuple[str, int]]:
+    """Return the scales of a Gemm that can become 1, with the operands that they scale."""
+    operands = [(key, index, operand(node, index)) for key, index in (("alpha", 1), ("beta", 2))]
+    return [(key, index) for key, index, held in operands if held is None or constant(held) is not None]
+
+
+def _constants(node: gs.Node) -> Constants:
+    """Return weight and bias with their scales multiplied in, one value per output in the bias, where that differs."""
+    new: Constants = {}
+    for key, index in _scales(node):
+        old = operand(node, index)
+        if old is None:
             continue
-        if old is not None:
-            new = (old.values * np.float64(scale)).astype(old.values.dtype) if scale != 1.0 else old.values
-            new = new if index == 1 else _per_output(node, new)
-            if new is not old.values:
-                name = old.name if len(old.outputs) == 1 else claim(f"{old.name}.scaled", taken)
-                node.inputs[index] = gs.Constant(name, new)
-                changed = True
-        if scale != 1.0:
-            node.attrs[key] = 1.0
-            changed = True
-    return changed
+        scale, values = node.attrs.get(key, 1.0), values_of(old)
+        scaled = (values * np.float64(scale)).astype(values.dtype) if scale != 1.0 else values
+        spelled = scaled if index == 1 else _per_output(node, scaled)
+        if spelled is not values:
+            new[index] = spelled
+    return new
 
 
 def _per_output(node: gs.Node, bias: np.ndarray) -> np.ndarray:
-    outputs = node.inputs[1].values.shape[0 if node.attrs.get("transB", 0) else 1]
+    outputs = values_of(node.inputs[1]).shape[0 if node.attrs.get("transB", 0) else 1]
     if bias.ndim == 1 and bias.size == outputs:
         return bias
     if bias.size == 1 or bias.shape == (1, outputs):
         return np.array(np.broadcast_to(bias.reshape(-1), (outputs,)))
     return bias
+
+
+def _write_constants(edit: Edit, node: gs.Node, new: Constants) -> None:
+    for index, values in new.items():
+        old = node.inputs[index]
+        name = old.name if len(old.outputs) == 1 else edit.claim(f"{old.name}.scaled")
+        node.inputs[index] = gs.Constant(name, read_only(values))
+    node.attrs |= {key: 1.0 for key, _ in _scales(node) if key in node.attrs}

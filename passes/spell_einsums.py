@@ -7,54 +7,45 @@ import string
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, claim, edited, kind
+from passes.errors import Problem
+from passes.graph import Graph, kind, shape_of
+from passes.graph.edit import Declined, Edit, Step, rewrite
 
 
-def spell_einsums(graph: Graph) -> Graph:
+def spell_einsums(graph: Graph, declined: list[Problem] | None = None) -> Graph:
     """Spell an Einsum of one tensor, whose letters are all different, as a sum over the axes that it leaves out.
 
-    Needs inferred shapes.  Gives: ReduceSum over these axes, and a Transpose `NAME.order` where the others change their
+    Gives: ReduceSum over these axes, and a Transpose `NAME.order` where the others change their
     order; a Transpose NAME where none is left out.
     Declines: several tensors, a letter that stands twice (a diagonal), a tensor of unknown rank.
     """
-    return edited(graph, _spell)
+    return rewrite(graph, _find_sum, Edit.replace, declined)
 
 
-def _spell(graph: Graph) -> bool:
-    taken = graph.names()
-    nodes: list[gs.Node] = []
-    changed = False
-    for node in graph.nodes:
-        new = _respelled(node, taken) if kind(node) == "Einsum" else None
-        changed |= new is not None
-        nodes += [node] if new is None else new
-    if changed:
-        graph.body.nodes = nodes
-    return changed
-
-
-def _respelled(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
-    x, result = node.inputs[0], node.outputs[0]
-    letters = _letters(str(node.attrs["equation"]), len(x.shape)) if len(node.inputs) == 1 and x.shape else None
-    if letters is None:
+def _find_sum(edit: Edit, node: gs.Node) -> list[Step] | Declined | None:
+    """Return the sum over the axes that an Einsum leaves out, and the order of the others."""
+    if kind(node) != "Einsum":
         return None
+    if len(node.inputs) != 1:
+        return Declined("it multiplies several tensors")
+    if not node.inputs[0].shape:
+        return Declined("the rank of its input is not known")
+    shape = shape_of(node.inputs[0])
+    letters = _letters(str(node.attrs["equation"]), len(shape))
+    if letters is None:
+        return Declined("a letter stands twice in its equation")
     before, after = letters
     kept = [letter for letter in before if letter in after]
     order = [kept.index(letter) for letter in after]
-    node.inputs.clear()
-    node.outputs.clear()
-    made: list[gs.Node] = []
+    steps = []
     if len(kept) < len(before):
         axes = np.array([i for i, letter in enumerate(before) if letter not in after], np.int64)
-        total = gs.Variable(claim(f"{result.name}/sum", taken), x.dtype, [x.shape[before.index(k)] for k in kept])
-        operand = gs.Constant(claim(f"{node.name}.axes", taken), axes)
-        made.append(gs.Node("ReduceSum", node.name, {"keepdims": 0}, [x, operand], [total]))
-    if order != sorted(order) or not made:
-        name = claim(f"{node.name}.order", taken) if made else node.name
-        made.append(gs.Node("Transpose", name, {"perm": order}, [made[-1].outputs[0] if made else x], []))
-    made[-1].outputs.clear()
-    made[-1].outputs.append(result)
-    return made
+        sizes = [shape[before.index(letter)] for letter in kept]
+        total = f"{node.outputs[0].name}/sum"
+        steps.append(Step("ReduceSum", node.name, {"keepdims": 0}, {f"{node.name}.axes": axes}, total, sizes))
+    if order != sorted(order) or not steps:
+        steps.append(Step("Transpose", f"{node.name}.order" if steps else node.name, {"perm": order}))
+    return steps
 
 
 def _letters(equation: str, rank: int) -> tuple[str, str] | None:

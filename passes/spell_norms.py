@@ -7,52 +7,47 @@ import math
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, claim, constant, edited, kind, static_shape
+from passes.errors import Problem
+from passes.graph import Graph, constant, kind, shape_of, static_shape
+from passes.graph.edit import Declined, Edit, Step, rewrite
 
 
-def spell_norms(graph: Graph) -> Graph:
+def spell_norms(graph: Graph, declined: list[Problem] | None = None) -> Graph:
     """Spell InstanceNormalization, and so torch's GroupNorm, as a LayerNormalization of each channel's positions.
 
-    Needs inferred shapes, and constants as scale and shift.  Gives: a Reshape `NAME.flat`, a LayerNormalization NAME, a
+    Gives: a Reshape `NAME.flat`, a LayerNormalization NAME, a
     Reshape `NAME.whole`, and where they do something a Mul `NAME.scale` and an Add `NAME.shift` by channel.
-    Declines: sizes that are dynamic, but for the batch.
+    Declines: sizes that are dynamic, but for the batch; a scale or shift that is computed.
     """
-    return edited(graph, _spell)
+    return rewrite(graph, _find_norm, Edit.replace, declined)
 
 
-def _spell(graph: Graph) -> bool:
-    taken = graph.names()
-    nodes = [part for node in graph.nodes for part in (_respelled(node, taken) or [node])]
-    changed = len(nodes) > len(graph.nodes)
-    graph.body.nodes = nodes
-    return changed
-
-
-def _respelled(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
+def _find_norm(edit: Edit, node: gs.Node) -> list[Step] | Declined | None:
     if kind(node) != "InstanceNormalization":
         return None
     shape, (scale, shift) = static_shape(node.inputs[0]), map(constant, node.inputs[1:3])
-    if shape is None or len(shape) < 3 or None in shape[1:] or scale is None or shift is None:
-        return None
-    x, result = node.inputs[0], node.outputs[0]
-    own, flat = [int(n) for n in shape[1:] if n is not None], [int(shape[1] or 0), math.prod(n or 0 for n in shape[2:])]
-    node.inputs.clear()
-    node.outputs.clear()
-    made: list[gs.Node] = []
+    if shape is None or len(shape) < 3 or None in shape[1:]:
+        return Declined("the size of its input is dynamic")
+    if scale is None or shift is None:
+        return Declined("its scale or its shift is computed")
+    return _norm(node, [int(size or 0) for size in shape[1:]], scale, shift)
 
-    def step(op: str, name: str, operand: np.ndarray, size: list[int], **attributes: object) -> None:
-        source = made[-1].outputs[0] if made else x
-        weight = gs.Constant(claim(f"{name}.operand", taken), operand)
-        target = gs.Variable(claim(f"{name}.result", taken), x.dtype, [x.shape[0], *size])
-        made.append(gs.Node(op, name, attributes, [source, weight], [target]))
 
-    step("Reshape", claim(f"{node.name}.flat", taken), np.array([-1, *flat], np.int64), flat)
+def _norm(node: gs.Node, own: list[int], scale: np.ndarray, shift: np.ndarray) -> list[Step]:
+    """Return the chain. own: the size of a sample."""
+    batch, flat = shape_of(node.inputs[0])[0], [own[0], math.prod(own[1:])]
+
+    def step(op: str, role: str, operand: np.ndarray, size: list[int], **attrs: object) -> Step:
+        name = f"{node.name}{role}"
+        return Step(op, name, attrs, {f"{name}.operand": operand}, f"{name}.result", [batch, *size])
+
     ones, epsilon = np.ones(flat[1], np.float32), float(node.attrs.get("epsilon", 1e-5))
-    step("LayerNormalization", node.name, ones, flat, axis=-1, epsilon=epsilon)
-    step("Reshape", claim(f"{node.name}.whole", taken), np.array([-1, *own], np.int64), own)
-    for op, role, values, nothing in (("Mul", "scale", scale, 1), ("Add", "shift", shift, 0)):
+    steps = [
+        step("Reshape", ".flat", np.array([-1, *flat], np.int64), flat),
+        step("LayerNormalization", "", ones, flat, axis=-1, epsilon=epsilon),
+        step("Reshape", ".whole", np.array([-1, *own], np.int64), own),
+    ]
+    for op, role, values, nothing in (("Mul", ".scale", scale, 1), ("Add", ".shift", shift, 0)):
         if (values != nothing).any():
-            step(op, claim(f"{node.name}.{role}", taken), values.reshape(-1, *[1] * (len(own) - 1)), own)
-    made[-1].outputs.clear()
-    made[-1].outputs.append(result)
-    return made
+            steps.append(step(op, role, values.reshape(-1, *[1] * (len(own) - 1)), own))
+    return steps

@@ -7,32 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.graph import Graph, claim, edited, kind, static_shape
+from passes.errors import Problem
+from passes.graph import Graph, kind, shape_of, size_of, static_shape
+from passes.graph.edit import Declined, Edit, Step, rewrite
 
 
-def spell_shuffles(graph: Graph) -> Graph:
+def spell_shuffles(graph: Graph, declined: list[Problem] | None = None) -> Graph:
     """Spell DepthToSpace and SpaceToDepth (PixelShuffle, PixelUnshuffle) as Reshape, Transpose, Reshape.
 
-    Needs inferred shapes.  Gives: a Reshape `NAME.split`, a Transpose `NAME.order` and a Reshape NAME.
+    Gives: a Reshape `NAME.split`, a Transpose `NAME.order` and a Reshape NAME.
     Declines: sizes that are dynamic, but for the batch.
     """
-    return edited(graph, _spell)
+    return rewrite(graph, _find_moves, Edit.replace, declined)
 
 
-def _spell(graph: Graph) -> bool:
-    taken = graph.names()
-    nodes = [part for node in graph.nodes for part in (_respelled(node, taken) or [node])]
-    changed = len(nodes) > len(graph.nodes)
-    graph.body.nodes = nodes
-    return changed
-
-
-def _respelled(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
+def _find_moves(edit: Edit, node: gs.Node) -> list[Step] | Declined | None:
     if kind(node) not in ("DepthToSpace", "SpaceToDepth"):
         return None
     shape, size = static_shape(node.inputs[0]), int(node.attrs["blocksize"])
     if shape is None or len(shape) != 4 or None in shape[1:]:
-        return None
+        return Declined("the size of its input is dynamic")
     _, channels, height, width = (n or 0 for n in shape)
     if node.op == "SpaceToDepth":
         split, order = [channels, height // size, size, width // size, size], [0, 3, 5, 1, 2, 4]
@@ -40,23 +34,19 @@ def _respelled(node: gs.Node, taken: set[str]) -> list[gs.Node] | None:
         split, order = [channels // size**2, size, size, height, width], [0, 1, 4, 2, 5, 3]
     else:
         split, order = [size, size, channels // size**2, height, width], [0, 3, 4, 1, 5, 2]
-    return _moved(node, split, order, taken)
+    return _moves(node, split, order)
 
 
-def _moved(node: gs.Node, split: Sequence[int], order: Sequence[int], taken: set[str]) -> list[gs.Node]:
-    """Return the three nodes. split: the shape that axes are taken apart to, without the batch."""
-    x, result = node.inputs[0], node.outputs[0]
-    node.inputs.clear()
-    node.outputs.clear()
-    whole = [int(n) for n in result.shape[1:]]
-    parts = gs.Variable(claim(f"{result.name}/split", taken), x.dtype, [x.shape[0], *split])
-    ordered = [parts.shape[axis] for axis in order]
-    moved = gs.Variable(claim(f"{result.name}/order", taken), x.dtype, ordered)
-    targets = [
-        gs.Constant(claim(f"{result.name}/shape", taken), np.array([-1, *shape], np.int64)) for shape in (split, whole)
-    ]
+def _moves(node: gs.Node, split: Sequence[int], order: Sequence[int]) -> list[Step]:
+    """Return the three steps. split: the shape that axes are taken apart to, without the batch."""
+    result = node.outputs[0].name
+    parts = [shape_of(node.inputs[0])[0], *split]
+    whole = [size_of(node.outputs[0], axis) for axis in (1, 2, 3)]
+    target = {f"{result}/shape": np.array([-1, *split], np.int64)}
+    back = {f"{result}/shape": np.array([-1, *whole], np.int64)}
+    ordered = [parts[axis] for axis in order]
     return [
-        gs.Node("Reshape", claim(f"{node.name}.split", taken), {}, [x, targets[0]], [parts]),
-        gs.Node("Transpose", claim(f"{node.name}.order", taken), {"perm": list(order)}, [parts], [moved]),
-        gs.Node("Reshape", node.name, {}, [moved, targets[1]], [result]),
+        Step("Reshape", f"{node.name}.split", {}, target, f"{result}/split", parts),
+        Step("Transpose", f"{node.name}.order", {"perm": list(order)}, {}, f"{result}/order", ordered),
+        Step("Reshape", node.name, {}, back),
     ]

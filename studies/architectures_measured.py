@@ -84,7 +84,7 @@ def _explained(
     """Compile, save and run; told: the seconds until it was saved, and the nodes of relevance.onnx."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        bundle = lrpc.compile(path, composite=composite, optimize=level).save(Path(folder) / "m", seed_input=True)
+        bundle = lrpc.compile(path, composite=composite, optimize=level, seed_input=True).save(Path(folder) / "m")
         seconds = time.perf_counter() - started
         nodes = len(onnx.load(bundle / "relevance.onnx", load_external_data=False).graph.node)
         return {"seconds": seconds, "nodes": nodes}, lrpc.Explainer(bundle)(x, seed)

@@ -48,7 +48,7 @@ def shapes() -> str:
     with tempfile.TemporaryDirectory() as folder:
         compiled = lrpc.compile(ROOT / "models/shapes/shapes.onnx", target="portable")
         file = Path(folder) / "shapes.explain.onnx"
-        return _printed(compiled.save(file, single_file=True, preprocess="any", heatmap=True))
+        return _printed(compiled.variant(preprocess="any", heatmap=True).save(file, single_file=True))
 
 
 def resnet50(composite: str) -> str:
@@ -62,7 +62,7 @@ def resnet50(composite: str) -> str:
         chosen = None if composite == "epsilon_gamma_box" else lrpc.composites.COMPOSITES[composite]()
         compiled = lrpc.compile(model, composite=chosen, target="portable")
         file = Path(folder) / "resnet50.explain.onnx"
-        return _printed(compiled.save(file, single_file=True, preprocess="size", heatmap=True))
+        return _printed(compiled.variant(preprocess="size", heatmap=True).save(file, single_file=True))
 
 
 def _printed(file: Path) -> str:

@@ -57,7 +57,7 @@ def biased_gate(low: Bound, high: Bound) -> Composite:
 def _with_gamma(rule: rules.Rule, low: Bound, high: Bound, parameters: dict[str, Any]) -> Composite:
     base = composites.epsilon_gamma_box(low, high, **parameters)
     entries = [
-        entry if not str(entry.rule).startswith("gamma") else replace(entry, rule=rule) for entry in base.entries
+        entry if not entry.rule.name.startswith("gamma") else replace(entry, rule=rule) for entry in base.entries
     ]
     return Composite("epsilon_gamma_box", tuple(entries))
 

@@ -28,8 +28,8 @@ def main() -> None:
     """Write the pictures."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shapes.explain.onnx"
-        options = {"single_file": True, "preprocess": "size", "heatmap": True}
-        lrpc.compile(SHAPES / "shapes.onnx", target="portable").save(file, **options)  # type: ignore[arg-type]
+        compiled = lrpc.compile(SHAPES / "shapes.onnx", target="portable", preprocess="size", heatmap=True)
+        compiled.save(file, single_file=True)
         page = package_web(file, Path(folder) / "page", runtime=RUNTIME, title="Which shape is it?")
         with served(page) as address, chromium() as browser:
             for name, (width, height, scheme) in SHOTS.items():

@@ -83,7 +83,7 @@ def explained(proto: onnx.ModelProto, feeds: list[np.ndarray], results: list[np.
     output = scores(proto)
     path = folder / "model.onnx"
     onnx.save(proto, path)
-    bundle = lrpc.compile(path, output=output).save(folder / "model.lrp", seed_input=True)
+    bundle = lrpc.compile(path, output=output, seed_input=True).save(folder / "model.lrp")
     try:
         return _ran(lrpc.Explainer(bundle), proto, feeds, results, output)
     except lrpc.LrpcError as error:
@@ -109,7 +109,7 @@ def explained_alone(proto: onnx.ModelProto, feeds: list[np.ndarray], results: li
     """Return "" for a model that explains a batch of 3 as it explains each of its samples alone, else what is wrong."""
     path = folder / "model.onnx"
     onnx.save(proto, path)
-    bundle = lrpc.compile(path, output=scores(proto)).save(folder / "model.lrp", seed_input=True)
+    bundle = lrpc.compile(path, output=scores(proto), seed_input=True).save(folder / "model.lrp")
     try:
         explainer = lrpc.Explainer(bundle)
         given = np.asarray(feeds[0], np.float32)

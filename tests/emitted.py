@@ -12,6 +12,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import torch
 
+from lrpc.behaviours.linear.rule_signs import box_of
 from lrpc.composites.composite import Composite
 from lrpc.emit.targets import TARGETS, Target
 from lrpc.inspect.validate.traced import Traced, run_traced
@@ -19,10 +20,9 @@ from lrpc.inspect.validate.validation import relative_error
 from lrpc.ops import OPS
 from lrpc.plan.certificate import certify
 from lrpc.plan.plan import Plan, assign
-from lrpc.plan.rule_signs import box_of
 from lrpc.reference import run_oracle
 from lrpc.reference.oracle import Oracle, ReferenceResult
-from lrpc.rules.algebra import Behaviour, Pass
+from lrpc.rules.behaviours import Behaviour, Pass
 from lrpc.rules.kinds import Kind
 from tests.random_plans import ENTRIES, Case
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from lrpc.compiler import Compiled
 
 SHAPES = "models/shapes/shapes.onnx"
 """The trained network, relative to the repository."""
@@ -90,3 +95,8 @@ def picture(count: int = 2, seed: int = 0) -> np.ndarray:
     """Inputs for `small_resnet`, inside the range that its metadata tells."""
     rng = np.random.default_rng(seed)
     return rng.uniform(-2, 2, (count, 3, 8, 8)).astype(np.float32)
+
+
+def saved(compiled: Compiled, path: Path, single_file: bool = False, **options: Any) -> Path:
+    """Save what was compiled, with further options of `compile`, as one file or as a folder; return where."""
+    return (compiled.variant(**options) if options else compiled).save(path, single_file=single_file)

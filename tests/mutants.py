@@ -204,7 +204,7 @@ def outcome(folder: Path) -> tuple[str, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            bundle = lrpc.compile(path).save(folder / "model.lrp", seed_input=True)
+            bundle = lrpc.compile(path, seed_input=True).save(folder / "model.lrp")
     except lrpc.LrpcError as error:
         return ("refused", str(error)) if set(folder.iterdir()) == before else ("littered", str(error))
     if set(folder.iterdir()) != {*before, bundle}:

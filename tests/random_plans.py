@@ -14,7 +14,7 @@ from lrpc.composites.composite import Composite, Entry
 from lrpc.plan.facts import input_sign
 from lrpc.plan.plan import Plan, assign
 from lrpc.rules.kinds import Kind
-from passes.load import load
+from passes.loading.load import load
 from passes.pipeline import canonize
 from tests.graphs import model
 from tests.random_nets import net_from

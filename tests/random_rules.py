@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import onnx_graphsurgeon as gs
 
 from lrpc import rules
+from lrpc.behaviours import meaning
 from lrpc.ops import OPS
-from lrpc.plan.plan import misfit
-from lrpc.rules.algebra import Behaviour
+from lrpc.rules.behaviours import Behaviour
 from lrpc.rules.kinds import Kind
 from lrpc.rules.stabilizer import Stabilizer
 
@@ -129,7 +129,7 @@ class Drawer:
             return pick([rules.norm, rules.abs_split])(self._stabilizer())
         if kind is Kind.ACTIVATION and self.uniform and pick([True, True, True, False]):
             return rules.Pass()
-        return pick([rule for rule in WHOLE[kind] if not misfit(op, node, rule)])
+        return pick([rule for rule in WHOLE[kind] if not meaning(rule).misfit(rule, op, node)])
 
     def _stabilizer(self) -> Stabilizer:
         return self.fixed or stabilizer(self.pick)

@@ -15,6 +15,7 @@ from lrpc.emit.check import check_supported, unsupported
 from lrpc.emit.targets import COSTS, NEEDS
 from lrpc.emit.targets import TARGETS as OPTIMISED
 from lrpc.lower import explain_graph, relevance_graph
+from lrpc.plan.simplify import simplify
 from passes.errors import LrpcError
 from tests.graphs import model, small_resnet
 
@@ -39,13 +40,13 @@ def test_a_target_takes_no_form_that_needs_what_it_lacks(name):
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_what_is_emitted_for_a_target_is_all_there(name):
-    plan = lrpc.plan_model(small_resnet())
+    plan = simplify(lrpc.plan_model(small_resnet()))
     for proto in (explain_graph(plan, target=OPTIMISED[name])[0], relevance_graph(plan, target=OPTIMISED[name])[0]):
         assert unsupported(proto, name) == []
 
 
 def test_the_form_for_the_cpu_would_not_do_elsewhere():
-    proto, _ = explain_graph(lrpc.plan_model(small_resnet()), target=OPTIMISED["cpu"])
+    proto, _ = explain_graph(simplify(lrpc.plan_model(small_resnet())), target=OPTIMISED["cpu"])
     reasons = " ".join(problem.reason for problem in unsupported(proto, "portable"))
     assert all(form in reasons for form in (MAX_INDICES, SCATTER_ADD, BOTH_WAYS))
     assert [problem.op for problem in unsupported(proto, "web")] == ["MaxPool"]
@@ -61,11 +62,9 @@ def one_dimensional() -> onnx.ModelProto:
     return model(nodes, {"w": np.eye(6, 3, dtype=np.float32)}, {"x": ["batch", 2, 6]}, {"y": ["batch", 3]})
 
 
-def test_a_node_that_the_target_lacks_is_named_with_operator_and_target(tmp_path):
-    compiled = lrpc.compile(one_dimensional(), composite=lrpc.composites.epsilon_plus_flat(), target="tensorrt")
+def test_a_node_that_the_target_lacks_is_named_with_operator_and_target():
     with pytest.raises(LrpcError, match="cannot run on the target tensorrt") as caught:
-        compiled.save(tmp_path / "m.lrp")
-    assert list(tmp_path.iterdir()) == []
+        lrpc.compile(one_dimensional(), composite=lrpc.composites.epsilon_plus_flat(), target="tensorrt")
     (problem,) = [p for p in caught.value.problems if p.layer == "pool"]
     assert (problem.op, POOL_1D in problem.reason, "tensorrt" in problem.reason) == ("MaxPool", True, True)
 
@@ -84,7 +83,7 @@ def test_the_command_line_names_it_too(tmp_path):
 def test_celu_is_refused_where_it_is_computed_wrongly():
     node = helper.make_node("Celu", ["x"], ["y"], name="celu", alpha=0.5)
     proto = model([node], {}, {"x": ["batch", 4]}, {"y": ["batch", 4]})
-    plan = lrpc.plan_model(proto, composite=Composite("test", (Entry(rules.Gradient()),)))
+    plan = simplify(lrpc.plan_model(proto, composite=Composite("test", (Entry(rules.Gradient()),))))
     with pytest.raises(LrpcError, match="Celu with an alpha other than 1"):
         check_supported(explain_graph(plan, target=OPTIMISED["tract"])[0], "tract")
     check_supported(explain_graph(plan, target=OPTIMISED["openvino"])[0], "openvino")

@@ -14,13 +14,14 @@ from onnx import helper
 
 import lrpc
 from lrpc import composites, rules
+from lrpc.behaviours.bound import Bound
 from lrpc.inspect.validate.traced import run_forward
-from lrpc.plan.certificate import Bound, Certificate, certify
+from lrpc.plan.certificate import Certificate, certify
 from lrpc.plan.facts import signs
 from lrpc.reference import run_oracle
 from lrpc.reference.oracle import Layer, explain_layer
 from lrpc.rules.stabilizer import Stabilizer
-from passes.load import load
+from passes.loading.load import load
 from passes.pipeline import canonize
 from tests.graphs import model, picture, small_resnet
 from tests.layers import MOVING, dense_plan, plan_of
@@ -306,7 +307,7 @@ def test_the_bounded_composite_keeps_its_bound_on_random_networks(seed):
     plan = lrpc.plan_model(random_network(rng), composite=composites.bounded())
     assert certify(plan).network <= 1.0
     x = np.exp(rng.uniform(-3, 6)) * rng.standard_normal((4, 3, 6, 6)) * np.exp(2 * rng.standard_normal((4, 3, 6, 6)))
-    result = lrpc.Explainer(lrpc.compiler.Compiled(plan))(x.astype(np.float32))
+    result = lrpc.Explainer(lrpc.compiler.compile_plan(plan))(x.astype(np.float32))
     assert np.isfinite(run_forward(plan, x.astype(np.float32))).all()
     assert (result.health.nonfinite == 0).all()
     assert (result.health.abs_sum <= 1 + 1e-5).all(), result.health.abs_sum

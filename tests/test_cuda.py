@@ -39,9 +39,9 @@ for path in sorted(pathlib.Path(FOLDER).iterdir()):
     for options in ({}, {"cuda_graph": True}):
         try:
             explainer = lrpc.Explainer(path, ["CUDAExecutionProvider"], **options)
-            explainer._explain
+            explainer.engine.explain_session
             if path.is_dir():
-                explainer._forward, explainer._relevance
+                explainer.engine.forward_session, explainer.engine.relevance_session
         except lrpc.LrpcError as error:
             said[path.name] = str(error)
 print(json.dumps(said))
@@ -50,16 +50,16 @@ print(json.dumps(said))
 
 def test_every_bundle_opens_with_all_its_nodes_on_the_device(stub, tmp_path):
     for name in COMPOSITES:
-        lrpc.compile(small_resnet(), composite=composite(name)).save(tmp_path / f"{name}.lrp", tunable=True)
+        lrpc.compile(small_resnet(), composite=composite(name), tunable=True).save(tmp_path / f"{name}.lrp")
     for half in (False, True):
-        lrpc.compile(SHAPES).save(tmp_path / f"shapes-{half}.lrp", half_forward=half)
+        lrpc.compile(SHAPES, half_forward=half).save(tmp_path / f"shapes-{half}.lrp")
     assert json.loads(cuda_stub.run(stub, OPEN.replace("FOLDER", repr(str(tmp_path))))) == {}
 
 
 def test_single_files_with_pictures_do_too(stub, tmp_path):
     for preprocess in ("size", "any"):
         path = tmp_path / f"{preprocess}.onnx"
-        lrpc.compile(SHAPES).save(path, single_file=True, preprocess=preprocess, heatmap=True)
+        lrpc.compile(SHAPES, preprocess=preprocess, heatmap=True).save(path, single_file=True)
     assert json.loads(cuda_stub.run(stub, OPEN.replace("FOLDER", repr(str(tmp_path))))) == {}
 
 

@@ -9,8 +9,9 @@ import pytest
 
 import lrpc
 from lrpc.bundle.manifest import Input, Picture, Tensor, Tunable
-from lrpc.runtime.explainer import _joined
-from lrpc.runtime.session import CUDA
+from lrpc.runtime.engine import Engine
+from lrpc.runtime.explanation import join
+from lrpc.runtime.session import CUDA, RunOptions
 from tests.graphs import picture, small_resnet
 
 SEED = np.eye(5, dtype=np.float32)[[1, 3]]
@@ -33,7 +34,9 @@ def single(compiled, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seeded(compiled, tmp_path_factory):
-    return compiled.save(tmp_path_factory.mktemp("seeded") / "model.explain.onnx", single_file=True, seed_input=True)
+    return compiled.variant(seed_input=True).save(
+        tmp_path_factory.mktemp("seeded") / "model.explain.onnx", single_file=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,14 +60,14 @@ def test_parts_are_joined_in_order(bundle):
     explainer = lrpc.Explainer(bundle)
     x = picture(3)
     parts = [explainer(x[i : i + 1], 1) for i in range(3)]
-    whole = _joined(parts)
+    whole = join(parts)
     for i, part in enumerate(parts):
         np.testing.assert_array_equal(whole.relevance[i], part.relevance[0])
         np.testing.assert_array_equal(whole.output[i], part.output[0])
         assert [getattr(whole.health, n)[i] for n in ("sum", "abs_sum", "range")] == [
             getattr(part.health, n)[0] for n in ("sum", "abs_sum", "range")
         ]
-    assert _joined(parts[:1]) is parts[0]
+    assert join(parts[:1]) is parts[0]
 
 
 @pytest.mark.parametrize("max_batch", [None, 2])
@@ -132,7 +135,7 @@ TUNED = {
 @pytest.mark.parametrize(("values", "message"), TUNED.values(), ids=TUNED)
 def test_tunables_are_checked(values, message):
     explainer = lrpc.Explainer.__new__(lrpc.Explainer)
-    explainer.path = "model.lrp"
+    explainer.name = "model.lrp"
     explainer.manifest = SimpleNamespace(tunables=(Tunable("epsilon.epsilon", "epsilon", 1e-6, 1),))
     assert explainer.tunables == {"epsilon.epsilon": 1e-6}
     if message:
@@ -144,11 +147,10 @@ def test_tunables_are_checked(values, message):
 
 
 def test_values_that_are_tuned_are_not_for_a_recorded_graph():
-    explainer = lrpc.Explainer.__new__(lrpc.Explainer)
-    explainer.options = lrpc.runtime.session.RunOptions(cuda_graph=True)
-    explainer.manifest = SimpleNamespace(output=Tensor("y", (5,)), input=Input("x", (3, 8, 8)), picture=None)
+    manifest = SimpleNamespace(output=Tensor("y", (5,)), input=Input("x", (3, 8, 8)), picture=None)
+    engine = Engine(SimpleNamespace(manifest=manifest), [CUDA], RunOptions(cuda_graph=True), fused=True)
     with pytest.raises(lrpc.LrpcError, match="replays the graph with the tunables' defaults"):
-        explainer._run_fused(picture(), {}, {}, {"epsilon": np.float32(1)})
+        engine.run_fused(picture(), {}, {}, {"epsilon": np.float32(1)})
 
 
 SHAPES = {
@@ -179,7 +181,7 @@ def test_an_input_has_the_models_shape(bundle, shape, fits, dtype):
 @pytest.mark.parametrize(("size", "fits"), [((8, 8, 3), True), ((5, 9, 3), True), ((8, 8, 1), False), ((8, 3), False)])
 def test_pictures_of_any_size_are_taken_where_the_file_does(size, fits):
     explainer = lrpc.Explainer.__new__(lrpc.Explainer)
-    explainer.path, explainer.manifest = "model.onnx", SimpleNamespace(picture=Picture("image", (None, None, 3)))
+    explainer.name, explainer.manifest = "model.onnx", SimpleNamespace(picture=Picture("image", (None, None, 3)))
     pixels = np.ones((2, *size), np.uint8)
     if fits:
         assert explainer.checked_input(pixels).dtype == np.uint8

@@ -13,7 +13,7 @@ import lrpc
 from lrpc.bundle.input_spec import InputSpec
 from lrpc.export import Loaded, export, load_torch, module_to_proto
 from passes.errors import LrpcError
-from passes.load import load
+from passes.loading.load import load
 from tests.nets import NETS, built
 
 

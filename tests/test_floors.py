@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = (
-    "rules", "bundle", "composites", "emit", "ops", "images", "plan", "lower", "variants", "runtime", "package",
-    "export", "reference", "compiler", "inspect", "cli",
+    "version", "rules", "bundle", "composites", "emit", "ops", "images", "behaviours", "plan", "lower", "variants",
+    "assemble", "runtime", "package", "export", "reference", "compiler", "inspect", "cli",
 )  # fmt: skip
 """The rooms of lrpc from the ground up: each may import from those before it."""
 
@@ -22,12 +22,14 @@ APART = {
     "composites": {"onnx", "onnxruntime", "numpy", "passes.graph", *SERVER},
     "bundle": {"onnxruntime", *SERVER},
     "ops": {"lrpc.rules.algebra", "lrpc.rules.constructors", "lrpc.rules.stabilizer", "lrpc.composites", "torch"},
+    "behaviours": {"torch", "onnxruntime"},
     "plan": {"torch", "onnxruntime"},
     "lower": {"torch", "onnxruntime"},
     "variants": {"torch", "onnxruntime"},
+    "assemble": {"torch", "onnxruntime"},
     "runtime": SERVER,
     "package": SERVER,
-    "reference": {"lrpc.ops", "lrpc.lower", "lrpc.plan", "lrpc.emit"},
+    "reference": {"lrpc.ops", "lrpc.behaviours", "lrpc.lower", "lrpc.plan", "lrpc.emit"},
 }
 """What a room has no use for, beside what is above it. Numbers that are proved against each other share no code."""
 LIGHT = {
@@ -70,7 +72,7 @@ FILES = [file for file in sorted((ROOT / "lrpc").rglob("*.py")) if room_of(file)
 
 def test_every_module_is_in_a_room():
     assert {room_of(file) for file in FILES} == set(FLOORS)
-    assert {file.stem for file in (ROOT / "lrpc").glob("*.py")} == {"__init__", "__main__", "compiler"}
+    assert {file.stem for file in (ROOT / "lrpc").glob("*.py")} == {"__init__", "__main__", "version", "compiler"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
@@ -79,7 +81,20 @@ def test_imports_run_down_only(file):
     above = {f"lrpc.{other}" for other in FLOORS[FLOORS.index(room) + 1 :]}
     apart = APART.get(room, set()) | LIGHT.get(str(file.relative_to(ROOT / "lrpc")), set())
     wrong = [name for name in imported(file) if named(name, above | apart)]
+    if FLOORS.index(room) < FLOORS.index("compiler") and "import lrpc\n" in file.read_text(encoding="utf-8"):
+        wrong.append("lrpc")  # which is everything above
     assert not wrong, f"{room} is below, or has no use for, {wrong}"
+
+
+PASSES = {"graph": {"errors", "numbers", "graph"}, "loading": {"errors", "numbers", "graph", "loading"}}
+"""What the rooms of passes import of passes: the graph is below loading, and both are below the passes themselves."""
+
+
+@pytest.mark.parametrize(("room", "below"), PASSES.items(), ids=PASSES)
+def test_the_rooms_of_passes_import_down_only(room, below):
+    for file in (ROOT / "passes" / room).rglob("*.py"):
+        used = {name.split(".")[1] for name in imported(file) if name.startswith("passes.")}
+        assert used <= below, file
 
 
 def test_passes_know_nothing_of_relevance():

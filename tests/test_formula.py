@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lrpc import rules
+from lrpc.behaviours.support import Support
 from lrpc.plan.facts import Facts
-from lrpc.plan.simplify import simplified
-from lrpc.plan.support import Support
+from lrpc.plan.simplify import simplify_rule
 from lrpc.rules.formula import formula, maps
 from lrpc.rules.sign import ANY, NON_NEGATIVE, ZEROS
 from lrpc.rules.stabilizer import Stabilizer
@@ -71,7 +71,7 @@ FORMULAS = [
 
 @pytest.mark.parametrize(("rule", "known", "text", "count"), FORMULAS, ids=[f"{c[0]}, {c[1]}" for c in FORMULAS])
 def test_a_rule_reads_as_a_formula(rule, known, text, count):
-    left = rule if known is None else simplified(rule, known)
+    left = rule if known is None else simplify_rule(rule, known)
     assert formula(left) == text
     assert maps(left, bias=known is None or known.b != ZEROS) == count
 

@@ -9,6 +9,7 @@ import pytest
 import lrpc
 from lrpc import composites, rules
 from lrpc.bundle.manifest import Box, Input, Picture, Thresholds
+from lrpc.runtime.explanation import summarize
 from lrpc.runtime.health import Health, HealthWarning, health
 from tests.graphs import picture, small_resnet
 
@@ -134,8 +135,8 @@ def test_alarms_begin_beyond_the_thresholds(size, alarmed):
 
 
 def test_the_first_bad_sample_is_told_and_how_many_there_are():
-    assert lrpc.runtime.explainer._summary(["", ""]) == []
-    found = lrpc.runtime.explainer._summary(["", "one", "", "two"])
+    assert summarize(["", ""]) == []
+    found = summarize(["", "one", "", "two"])
     assert found == ["2 of 4 explanations are not to be trusted; sample 1: one"]
 
 

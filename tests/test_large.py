@@ -17,8 +17,8 @@ from lrpc.bundle.input_spec import InputSpec
 from lrpc.cli import main
 from lrpc.export import Loaded, export, weight_files
 from passes.errors import LrpcError
-from passes.load import load
-from tests.graphs import small_resnet
+from passes.loading.load import load
+from tests.graphs import saved, small_resnet
 
 X = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 8)).astype(np.float32)
 
@@ -34,7 +34,7 @@ def written(folder: Path, opset: int = 18) -> tuple[Path, int]:
 
 
 def limit_to(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    for name in ("passes.load._LARGEST", "passes.write.LARGEST"):
+    for name in ("passes.loading.load._LARGEST", "passes.graph.write.LARGEST", "lrpc.bundle.store._LARGEST"):
         monkeypatch.setattr(name, size)
 
 
@@ -88,7 +88,7 @@ def test_what_needs_it_in_one_file_is_refused(tmp_path, monkeypatch, option, nam
     path, limit = written(tmp_path)
     limit_to(monkeypatch, limit)
     with pytest.raises(LrpcError, match=f"more than 2 GB of weights.*no {name}"):
-        lrpc.compile(path).save(tmp_path / "large.lrp", **{option: True})
+        saved(lrpc.compile(path), tmp_path / "large.lrp", **{option: True})
     assert not (tmp_path / "large.lrp").exists()
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import onnx_graphsurgeon as gs
 import pytest
 from onnx import helper
 
 import lrpc
 from lrpc import rules
 from lrpc.composites.composite import Composite, Entry
-from lrpc.ops import OPS
+from lrpc.ops import OPS, LinearOp
 from lrpc.plan.facts import signs
 from lrpc.plan.plan import Plan
 from lrpc.reference import run_oracle
+from lrpc.reference.forward import FORWARD, MULTIPLE, UNWEIGHTED
+from lrpc.rules.kinds import LINEAR as WEIGHTED
 from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
+from passes import branches, check
 from tests.graphs import model
 from tests.layers import LINEAR, MOVING, normal, plan_of
 
@@ -267,3 +271,19 @@ def test_which_ops_keep_their_inputs_shape():
     others = {name for name, op in OPS.items() if op.kind is not lrpc.rules.kinds.Kind.ACTIVATION and op.elementwise}
     assert others == {"BatchNormalization", "LayerNormalization", "LRN", "Identity", "Dropout"}
     assert all(op.elementwise for op in OPS.values() if op.kind is lrpc.rules.kinds.Kind.ACTIVATION)
+
+
+# --- rows ---------------------------------------------------------------------------------------------
+
+
+def test_a_fact_of_an_op_is_known_to_all_who_need_it():
+    """The oracle and the passes share no code with the rows, and so keep the few facts that they need by name."""
+    weighted = {name for name, op in OPS.items() if op.kind in WEIGHTED}
+    assert set(branches._WEIGHTED) == weighted
+    assert weighted <= check._WEIGHTED
+    assert set(FORWARD) == set(OPS)
+    nodes = {name: gs.Node(name, inputs=[gs.Variable("a"), gs.Variable("b")]) for name in OPS}
+    assert {name for name, op in OPS.items() if len(op.data(nodes[name])) == 2} == MULTIPLE
+    unweighted = {name for name, op in OPS.items() if isinstance(op, LinearOp) and not op.parametric}
+    assert unweighted >= UNWEIGHTED
+    assert {name for name, op in OPS.items() if op.copies} == {"Identity", "Dropout"}

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import lrpc
 from lrpc.cli import main
 from lrpc.package.web import RUNTIME_VERSION, package_web
-from tests.graphs import small_resnet
+from tests.graphs import saved, small_resnet
 
 WASM = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"]
 WHOLE = {"single_file": True, "preprocess": "size", "heatmap": True}
@@ -33,7 +33,7 @@ def npm(tmp_path):
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "model.explain.onnx"
-    return lrpc.compile(small_resnet(), target="portable").save(path, **WHOLE)
+    return saved(lrpc.compile(small_resnet(), target="portable"), path, **WHOLE)
 
 
 def test_a_page_holds_the_model_the_runtime_and_its_licence(file, npm, tmp_path):
@@ -89,7 +89,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("target", "options", "message"), WRONG.values(), ids=WRONG)
 def test_another_file_is_refused_with_the_command_to_run(npm, tmp_path, target, options, message):
-    other = lrpc.compile(small_resnet(), target=target).save(tmp_path / "other.onnx", **options)
+    other = saved(lrpc.compile(small_resnet(), target=target), tmp_path / "other.onnx", **options)
     with pytest.raises(lrpc.LrpcError) as error:
         package_web(other, tmp_path / "page", runtime=npm)
     assert message in str(error.value)

@@ -1,5 +1,7 @@
 """Pictures in and heatmaps out."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,6 +80,12 @@ def test_bad_pictures_are_refused_by_name(tmp_path, spec, name, message):
     with pytest.raises(LrpcError) as error:
         load_images([tmp_path / name], spec)
     assert message in str(error.value)
+
+
+def test_a_bundle_without_a_fixed_size_takes_no_picture():
+    entry = SimpleNamespace(shape=(3, None, 6), mean=None, std=None)
+    with pytest.raises(LrpcError, match=r"samples of shape \(3, None, 6\); a size that is None is not fixed"):
+        InputSpec.from_manifest(SimpleNamespace(input=entry, classes=None))
 
 
 def test_zero_is_white_positive_red_negative_blue():

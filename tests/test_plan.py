@@ -145,7 +145,7 @@ def test_a_composite_from_toml(tmp_path):
     assert plan.composite == "mine"
     assert found["conv1"] == "z_box(low=-2.1, high=2.6)"
     assert found["fc"] == "epsilon(0.1)"
-    assert [row.layer for i, row in enumerate(plan.rows) if str(row.rule) == "flat"] == [
+    assert [row.layer for i, row in enumerate(plan.rows) if row.rule.name == "flat"] == [
         row.layer for i, row in enumerate(plan.rows) if i in (4, 5) and row.kind in ("convolution", "dense")
     ]
 

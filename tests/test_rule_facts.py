@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from lrpc import rules
-from lrpc.plan.rule_signs import box_of, gamma_of, gates_its_own_z, leanings, modified, numerators, one_side
+from lrpc.behaviours.linear.rule_signs import (
+    box_of,
+    gamma_of,
+    gates_its_own_z,
+    leanings,
+    modify_sign,
+    numerators,
+    one_side,
+)
 from lrpc.reference.oracle import modified as definition
 from lrpc.reference.oracle import stabilized
 from lrpc.rules.algebra import ABS, KEEP, NEG, ONE, POS, SQUARE, ZERO, Boost, Fill, Rule, Scaled, Share, Side, Term
@@ -79,7 +87,7 @@ def test_signs_combine_as_their_values_do(first, second):
 
 @pytest.mark.parametrize(("mod", "sign"), list(itertools.product(MODS, VALUES)), ids=str)
 def test_a_modified_value_has_the_sign_that_is_told(mod, sign):
-    assert modified(mod, sign) == seen(applied(mod, VALUES[sign]))
+    assert modify_sign(mod, sign) == seen(applied(mod, VALUES[sign]))
 
 
 def contributions(share: Share, x: Sign, w: Sign, b: Sign) -> list[float]:

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from lrpc import rules
+from lrpc.behaviours.support import Support
 from lrpc.composites import beta_smooth, epsilon_gamma_box, epsilon_plus, tutorial
+from lrpc.plan.facts import Facts
+from lrpc.plan.simplify import simplify_rule
 from lrpc.rules.algebra import Gate
 from lrpc.rules.algebra import Test as Condition
 from lrpc.rules.constructors import RULES
+from lrpc.rules.sign import ANY, NON_NEGATIVE
 from lrpc.rules.stabilizer import Stabilizer
 from lrpc.rules.text import parse_rule, signature
 
@@ -46,7 +50,7 @@ PRINTED = {
     "copy": rules.Copy(),
     "winner_take_all": rules.WinnerTakeAll(),
     "relu_beta_smooth(5)": rules.ReluBetaSmooth(5.0),
-    "relu_beta_smooth(1.23456789)": rules.relu_beta_smooth(1.23456789),
+    "relu_beta_smooth(1.23456789)": rules.ReluBetaSmooth(1.23456789),
     "gamma(1e+18)": rules.gamma(1e18),
     "epsilon('eps=1e-06,scale=rms,axes=1+3')": rules.epsilon(Stabilizer(scale="rms", axes=(1, 3))),
 }
@@ -64,6 +68,8 @@ REFUSED = {
     "gamma(zero_params='bias', share_bias=True)": "either zeroed",
     "epsilon('eps=1,shape=big')": "unknown stabilizer option 'shape'",
     "epsilon(zero_params='weight')": "zero_params may name 'bias' only",
+    "gate(2)": "a product has the operands 0 and 1, signal cannot be 2",
+    "gate(True)": "a product has the operands 0 and 1, signal cannot be True",
     "__import__('os')": "there is no rule",
     "": "there is no rule ''",
     "gamma)": "there is no rule",
@@ -123,9 +129,27 @@ def test_hyphens_stand_for_underscores():
 
 
 def test_every_rule_has_a_printed_case_and_a_signature():
-    printed = {text.partition("(")[0] for text in PRINTED}
+    printed = {rule.name for rule in PRINTED.values()}
     assert set(RULES) - printed == {"lrp_0", "relu_deconvnet", "relu_guided_backprop"}
     assert signature("gamma").startswith("gamma(gamma=0.25, stabilizer=1e-06")
+
+
+def test_a_rule_is_known_by_its_name_and_arguments():
+    calls = [rule.call for rule in PRINTED.values()]
+    assert len(set(calls)) == len(calls)
+    assert [str(call) for call in calls] == list(PRINTED)
+    assert rules.gamma() == rules.gamma(0.25, "eps=1e-6")
+    assert rules.norm() != rules.epsilon(zero_params="bias")  # one algebra, two names
+    assert dict(rules.gamma(0.5, 1e-3, "bias", compat=True).call.arguments) == {
+        "gamma": 0.5, "stabilizer": Stabilizer(1e-3), "zero_params": "bias", "compat": True,
+    }  # fmt: skip
+
+
+def test_a_simplified_rule_is_called_as_before():
+    rule = rules.gamma(0.5)
+    simple = simplify_rule(rule, Facts(NON_NEGATIVE, ANY, ANY, Support.POSITIVE))
+    assert simple.shares != rule.shares
+    assert (simple.call, str(simple)) == (rule.call, "gamma(0.5)")
 
 
 def test_lrp_0_is_epsilon_0():

@@ -5,6 +5,7 @@ import onnxruntime as ort
 import pytest
 
 import lrpc
+from lrpc.runtime.engine import Engine
 from lrpc.runtime.session import assigned_elsewhere
 from tests.graphs import picture, small_resnet
 
@@ -88,8 +89,8 @@ def test_a_batch_in_parts_is_the_batch(bundle, target, fused):
 
 def test_no_part_is_larger_than_asked_for(bundle, monkeypatch):
     explainer, sizes = lrpc.Explainer(bundle, max_batch=2), []
-    run = explainer._run
-    monkeypatch.setattr(explainer, "_run", lambda x, *rest: sizes.append(len(x)) or run(x, *rest))
+    run = Engine.run
+    monkeypatch.setattr(Engine, "run", lambda self, x, *rest: sizes.append(len(x)) or run(self, x, *rest))
     explainer(picture(5))
     assert sizes == [2, 2, 1]
 
@@ -132,7 +133,7 @@ def test_a_target_out_of_range_gives_nan_in_the_graph_itself(bundle):
 
 
 def test_a_seed_bundle_takes_a_seed(tmp_path, explainer):
-    path = lrpc.compile(small_resnet()).save(tmp_path / "seeded.lrp", seed_input=True)
+    path = lrpc.compile(small_resnet(), seed_input=True).save(tmp_path / "seeded.lrp")
     seeded = lrpc.Explainer(path)
     seed = one_hot(1, 3)
     np.testing.assert_allclose(

@@ -51,7 +51,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_read(bundle, opti
 def test_the_number_of_threads_reaches_the_session(bundle):
     explainer = lrpc.Explainer(bundle, threads=1)
     explainer(picture(), 1)
-    assert explainer._explain.get_session_options().intra_op_num_threads == 1
+    assert explainer.engine.explain_session.get_session_options().intra_op_num_threads == 1
 
 
 def test_a_session_is_quiet_and_optimised_unless_it_runs_once_only(bundle):

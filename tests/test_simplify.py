@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from lrpc import rules
+from lrpc.behaviours.support import Support
 from lrpc.plan.facts import Facts
-from lrpc.plan.simplify import drop_idle_gates, drop_idle_modifiers, know_the_side, merge_gamma, simplified
-from lrpc.plan.support import Support
+from lrpc.plan.simplify import drop_idle_gates, drop_idle_modifiers, know_the_side, merge_gamma, simplify_rule
 from lrpc.rules.algebra import ABS, KEEP, NEG, POS, ZERO, Boost, Gate, Scaled, Share, Side, Term
 from lrpc.rules.algebra import Test as GateTest
 from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS
@@ -151,5 +151,5 @@ def test_the_side_of_a_denominator(rule, known, sides):
 
 
 def test_gamma_between_relus_is_one_convolution_each_way():
-    (share,) = simplified(rules.gamma(), BETWEEN_RELUS).shares
+    (share,) = simplify_rule(rules.gamma(), BETWEEN_RELUS).shares
     assert share == Share((Term(KEEP, UP, UP),), side=Side.POSITIVE)

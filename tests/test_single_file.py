@@ -72,7 +72,9 @@ def shapes():
 @pytest.mark.parametrize("count", [1, 2, len(SAMPLES)])
 def test_pictures_become_the_heatmaps_of_the_bundle(shapes, tmp_path, preprocess, count):
     compiled, pictures, targets, expected = shapes
-    session = open_file(compiled.save(tmp_path / "e.onnx", single_file=True, preprocess=preprocess, heatmap=True))
+    session = open_file(
+        compiled.variant(preprocess=preprocess, heatmap=True).save(tmp_path / "e.onnx", single_file=True)
+    )
     names = ["output", "relevance", "health", "heatmap"]
     assert [value.name for value in session.get_outputs()] == names
     feeds = {"image": pictures[:count], "target": targets[:count]}
@@ -93,9 +95,9 @@ FIXED = {
 @pytest.mark.parametrize("options", FIXED.values(), ids=FIXED)
 def test_pictures_go_with_every_other_option(shapes, tmp_path, options):
     compiled, pictures, targets, _ = shapes
-    plain = lrpc.Explainer(compiled.save(tmp_path / "plain.onnx", single_file=True, **options))
+    plain = lrpc.Explainer(compiled.variant(**options).save(tmp_path / "plain.onnx", single_file=True))
     both = lrpc.Explainer(
-        compiled.save(tmp_path / "e.onnx", single_file=True, preprocess="size", heatmap=True, **options)
+        compiled.variant(preprocess="size", heatmap=True, **options).save(tmp_path / "e.onnx", single_file=True)
     )
     target = np.eye(10, dtype=np.float32)[targets] if "seed_input" in options else targets
     batch = load_images(SAMPLES, InputSpec.from_manifest(plain.manifest))[0]
@@ -105,7 +107,7 @@ def test_pictures_go_with_every_other_option(shapes, tmp_path, options):
 @pytest.mark.parametrize(("preprocess", "heatmap"), [("size", False), (None, True)])
 def test_either_comes_without_the_other(tmp_path, preprocess, heatmap):
     compiled = lrpc.compile(small_resnet())
-    path = compiled.save(tmp_path / "e.onnx", single_file=True, preprocess=preprocess, heatmap=heatmap)
+    path = compiled.variant(preprocess=preprocess, heatmap=heatmap).save(tmp_path / "e.onnx", single_file=True)
     session = open_file(path)
     assert ("heatmap" in {value.name for value in session.get_outputs()}) == heatmap
     assert (session.get_inputs()[0].name == "image") == bool(preprocess)
@@ -183,7 +185,7 @@ def test_zero_is_white_and_what_is_not_finite_is_green():
 
 
 def test_a_class_out_of_range_is_green_and_counted(tmp_path):
-    path = lrpc.compile(small_resnet()).save(tmp_path / "e.onnx", single_file=True, preprocess="size", heatmap=True)
+    path = lrpc.compile(small_resnet(), preprocess="size", heatmap=True).save(tmp_path / "e.onnx", single_file=True)
     feeds = {"image": noise(1, 8, 8, 3), "target": np.array([99])}
     health, heatmap = open_file(path).run(["health", "heatmap"], feeds)
     assert health[0, 3] > 0
@@ -193,7 +195,7 @@ def test_a_class_out_of_range_is_green_and_counted(tmp_path):
 @pytest.mark.parametrize(("entry", "channels"), [("image", 3), ("x", 1), ("image", 1)])
 def test_grey_models_and_inputs_called_image_are_explained_and_traced(tmp_path, entry, channels):
     compiled = lrpc.compile(dense(entry, channels, GREY if channels == 1 else METADATA))
-    path = compiled.save(tmp_path / "e.onnx", single_file=True, preprocess="size", heatmap=True)
+    path = compiled.variant(preprocess="size", heatmap=True).save(tmp_path / "e.onnx", single_file=True)
     open_file(path)
     Image.fromarray(noise(8, 8, 3)).save(tmp_path / "p.png")
     batch, (picture,) = load_images([tmp_path / "p.png"], InputSpec.from_manifest(lrpc.Explainer(path).manifest))
@@ -206,7 +208,7 @@ def test_grey_models_and_inputs_called_image_are_explained_and_traced(tmp_path, 
 
 BARE = {key: value for key, value in METADATA.items() if key != "lrpc.input"}
 WRONG = {
-    "folder": (dense(), {"preprocess": "size"}, False, "--preprocess make one file of all: add --single-file"),
+    "folder": (dense(), {"preprocess": "size"}, False, "is one file: add --single-file"),
     "folder, heatmap": (dense(), {"heatmap": True}, False, "add --single-file"),
     "unknown": (dense(), {"preprocess": "crop"}, True, "There are: size, any"),
     "no mean": (dense(metadata=BARE), {"preprocess": "size"}, True, "--mean M --std S"),
@@ -219,7 +221,7 @@ WRONG = {
 @pytest.mark.parametrize(("proto", "options", "single", "message"), WRONG.values(), ids=WRONG)
 def test_what_cannot_be_is_refused_and_leaves_nothing(tmp_path, proto, options, single, message):
     with pytest.raises(lrpc.LrpcError, match=message):
-        lrpc.compile(proto).save(tmp_path / "e.onnx", single_file=single, **options)
+        lrpc.compile(proto, **options).save(tmp_path / "e.onnx", single_file=single)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -227,7 +229,7 @@ def test_vectors_have_no_heatmap(tmp_path):
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     proto = model(nodes, {"w": np.eye(4, dtype=np.float32)}, {"x": ["n", 4]}, {"y": ["n", 4]})
     with pytest.raises(lrpc.LrpcError, match="need pictures"):
-        lrpc.compile(proto).save(tmp_path / "e.onnx", single_file=True, heatmap=True)
+        lrpc.compile(proto, heatmap=True).save(tmp_path / "e.onnx", single_file=True)
 
 
 @pytest.mark.parametrize(
@@ -239,20 +241,20 @@ def test_vectors_have_no_heatmap(tmp_path):
     ],
 )
 def test_an_explainer_refuses_what_is_no_picture(shapes, tmp_path, x, message):
-    path = shapes[0].save(tmp_path / "e.onnx", single_file=True, preprocess="size")
+    path = shapes[0].variant(preprocess="size").save(tmp_path / "e.onnx", single_file=True)
     with pytest.raises(lrpc.LrpcError, match=message):
         lrpc.Explainer(path)(x)
 
 
 def test_an_empty_batch_has_no_relevance(shapes, tmp_path):
-    path = shapes[0].save(tmp_path / "e.onnx", single_file=True, preprocess="any")
+    path = shapes[0].variant(preprocess="any").save(tmp_path / "e.onnx", single_file=True)
     assert lrpc.Explainer(path)(np.zeros((0, 5, 6, 3), np.uint8)).relevance.shape == (0, 3, 64, 64)
 
 
 def test_values_outside_of_zbox_are_told_of_pictures_too(tmp_path):
     composite = lrpc.composites.epsilon_gamma_box(low=-1.0, high=1.0)
     compiled = lrpc.compile(small_resnet(), composite=composite)
-    explainer = lrpc.Explainer(compiled.save(tmp_path / "e.onnx", single_file=True, preprocess="size"))
+    explainer = lrpc.Explainer(compiled.variant(preprocess="size").save(tmp_path / "e.onnx", single_file=True))
     pixels = np.full((1, 8, 8, 3), 127, np.uint8)
     assert explainer.outside_box(pixels) == []
     pixels[0, 0, :2] = 255

@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from onnx import helper
 
 from lrpc import rules
+from lrpc.behaviours.support import Support
 from lrpc.composites.composite import Composite
 from lrpc.plan.facts import facts, input_sign, signs
 from lrpc.plan.plan import assign
-from lrpc.plan.support import Support, supports
+from lrpc.plan.support import supports
 from lrpc.reference import run_oracle
-from passes.load import load
+from passes.loading.load import load
 from passes.pipeline import canonize
 from tests.graphs import model
 from tests.random_plans import ENTRIES, cases

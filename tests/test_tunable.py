@@ -17,7 +17,7 @@ def plan_arguments(gamma=0.25, epsilon=1e-6):
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     path = tmp_path_factory.mktemp("tunable") / "t.lrp"
-    return lrpc.compile(small_resnet(), **plan_arguments()).save(path, tunable=True)
+    return lrpc.compile(small_resnet(), tunable=True, **plan_arguments()).save(path)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_second_rule_of_the_same_name_has_inputs_of_its_own():
 
 
 def test_a_single_file_is_tunable_too(tmp_path):
-    path = lrpc.compile(small_resnet(), **plan_arguments()).save(tmp_path / "t.onnx", single_file=True, tunable=True)
+    path = lrpc.compile(small_resnet(), tunable=True, **plan_arguments()).save(tmp_path / "t.onnx", single_file=True)
     assert "gamma.gamma" in lrpc.Explainer(path).tunables
 
 

@@ -81,10 +81,17 @@ class InputSpec:
 
     @classmethod
     def from_manifest(cls, manifest: Manifest) -> InputSpec:
-        """Take it from a bundle's manifest."""
+        """Take it from a bundle's manifest. Raises LrpcError where that has no fixed size."""
         entry, classes = manifest.input, manifest.classes
+        shape = tuple(size for size in entry.shape if size is not None)
+        if len(shape) < len(entry.shape):
+            raise LrpcError(
+                f"The bundle takes samples of shape {entry.shape}; a size that is None is not fixed, and no picture "
+                "can be fitted to it.",
+                hint="Export the model with a fixed input size, or explain arrays in Python.",
+            )
         mean, std = (None if values is None else list(values) for values in (entry.mean, entry.std))
-        return cls(tuple(entry.shape), mean, std, None if classes is None else list(classes))  # type: ignore[arg-type]
+        return cls(shape, mean, std, None if classes is None else list(classes))
 
     def to_metadata(self) -> dict[str, str]:
         """Return the entries for a model's metadata."""

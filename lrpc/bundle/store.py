@@ -8,63 +8,121 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from dataclasses import replace as altered
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx.numpy_helper
 
 from lrpc.bundle.atomic import beside, check_free, replace
 from lrpc.bundle.manifest import Fingerprint, Manifest, read_manifest
+from lrpc.bundle.names import EXPLAIN, FORWARD, SEPARATE
+from lrpc.bundle.weights import WEIGHTS, put_back, size_of, taken_out, write_weights
 from passes.errors import LrpcError
+from passes.loading.file_errors import file_errors
 
-WEIGHTS, MANIFEST, METADATA_KEY = "weights.bin", "manifest.json", "lrpc.manifest"
-_ALIGNMENT = 64
-_SMALL = 1024
-"""Initializers of fewer bytes stay in the graph: shapes, epsilons, biases of small layers."""
-
-_GRAPHS = ("forward.onnx", "relevance.onnx", "explain.onnx")
+MANIFEST, METADATA_KEY = "manifest.json", "lrpc.manifest"
+_GRAPHS = tuple(f"{name}.onnx" for name in (FORWARD, SEPARATE, EXPLAIN))
+_LARGEST = (1 << 31) - 1
+"""Bytes of one ONNX file, the most that protobuf reads."""
 _AGAIN = "Compile the model again: `lrpc compile MODEL.onnx --force`."
 
 
 def save_bundle(
     path: Path,
     graphs: Mapping[str, onnx.ModelProto],
+    weights: Mapping[str, np.ndarray],
     manifest: Manifest,
     *,
     force: bool = False,
-    outside: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write a bundle folder, beside its place first and then by renaming.
 
-    graphs: models by name ("forward" becomes forward.onnx); they are emptied of their large weights, which go into
-    weights.bin once.  outside: the values of weights that a model names and does not hold.
-    Raises LrpcError where `path` is taken.
+    graphs: models by name ("forward" becomes forward.onnx).  weights: what was taken out of them.
+    Raises LrpcError where `path` is taken or cannot be written.
     """
-    check_free(path, MANIFEST, force)
-    with beside(path) as draft:
-        write_graphs(draft, graphs, outside or {})
-        files = {file.name: _fingerprint(file) for file in sorted(draft.iterdir())}
-        (draft / MANIFEST).write_text(altered(manifest, files=files).to_json() + "\n", encoding="utf-8")
-        replace(draft, path)
+    with file_errors(path, "written"):
+        check_free(path, MANIFEST, force)
+        with beside(path) as draft:
+            _write(draft, graphs, weights)
+            files = {file.name: _fingerprint(file) for file in sorted(draft.iterdir())}
+            (draft / MANIFEST).write_text(altered(manifest, files=files).to_json() + "\n", encoding="utf-8")
+            replace(draft, path)
 
 
 def write_graphs(folder: Path, graphs: Mapping[str, onnx.ModelProto], outside: Mapping[str, np.ndarray]) -> None:
-    """Write models into a folder, their large weights once; see `save_bundle`."""
-    _write_weights(folder / WEIGHTS, graphs, outside)
-    for name, proto in graphs.items():
-        (folder / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
+    """Write whole models into a folder, their large weights once. outside: see `Bundle.of`."""
+    _write(folder, graphs, taken_out(graphs, outside))
 
 
-def save_single_file(path: Path, explain: onnx.ModelProto, manifest: Manifest, *, force: bool = False) -> None:
-    """Write one self-contained explain.onnx that carries its manifest in `metadata_props`."""
-    check_free(path, MANIFEST, force)
-    explain.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
-    with beside(path) as draft:
-        file = draft / path.name
-        onnx.save(explain, file)
-        os.replace(file, path)
+def save_single_file(
+    path: Path,
+    explain: onnx.ModelProto,
+    weights: Mapping[str, np.ndarray],
+    manifest: Manifest,
+    *,
+    force: bool = False,
+) -> None:
+    """Write one self-contained explain.onnx that carries its manifest in `metadata_props`; see `save_bundle`.
+
+    Raises LrpcError too where the weights are more than one file can hold.
+    """
+    if size_of(explain, weights) > _LARGEST:
+        raise LrpcError(
+            f"{explain.graph.name} has more than 2 GB of weights, the most that one ONNX file can hold: "
+            "no --single-file.",
+            hint="Compile a bundle, whose weights are in a file of their own.",
+        )
+    with file_errors(path, "written"):
+        check_free(path, MANIFEST, force)
+        whole = put_back(explain, weights)
+        whole.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
+        with beside(path) as draft:
+            file = draft / path.name
+            onnx.save(whole, file)
+            os.replace(file, path)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A bundle on disk, with the properties and methods of `lrpc.bundle.memory.Bundle`: a folder, or a single file."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return str(self.path)
+
+    @property
+    def separate(self) -> bool:
+        """Whether it has forward.onnx and relevance.onnx too."""
+        return self.path.is_dir()
+
+    @property
+    def folder(self) -> Path:
+        """Where its weights lie."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    @property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """What of its weights is in memory: nothing."""
+        return {}
+
+    def source(self, name: str) -> Path:
+        """Return the file that holds a graph."""
+        return self.path / f"{name}.onnx" if self.path.is_dir() else self.path
+
+    def model(self, name: str) -> onnx.ModelProto:
+        """Read a graph, of a folder without its large weights."""
+        return onnx.load(self.source(name), load_external_data=False)
+
+
+def load_bundle(path: Path, verify: bool = True) -> Stored:
+    """Return a bundle on disk; parameters and errors are those of `load_manifest`."""
+    return Stored(path, load_manifest(path, verify))
 
 
 def load_manifest(path: Path, verify: bool = True) -> Manifest:
@@ -120,39 +178,10 @@ def _single_file_manifest(path: Path) -> Manifest:
     return read_manifest(texts[0], f"The manifest in {path}", _AGAIN)
 
 
-def _write_weights(path: Path, graphs: Mapping[str, onnx.ModelProto], outside: Mapping[str, np.ndarray]) -> None:
-    """Move every large initializer out; the same name in several graphs is the same weight."""
-    places: dict[str, tuple[int, int]] = {}
-    with path.open("wb") as file:
-        for proto in graphs.values():
-            for tensor in proto.graph.initializer:
-                data = _values(tensor, outside)
-                if data.nbytes < _SMALL:
-                    continue
-                if tensor.name not in places:
-                    file.write(b"\0" * (-file.tell() % _ALIGNMENT))
-                    places[tensor.name] = (file.tell(), data.nbytes)
-                    file.write(data)
-                _point(tensor, *places[tensor.name])
-
-
-def _values(tensor: onnx.TensorProto, outside: Mapping[str, np.ndarray]) -> memoryview:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return np.ascontiguousarray(outside[tensor.name]).data.cast("B")
-    return memoryview(_raw(tensor))
-
-
-def _raw(tensor: onnx.TensorProto) -> bytes:
-    if not tensor.HasField("raw_data"):
-        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
-    return bytes(tensor.raw_data)
-
-
-def _point(tensor: onnx.TensorProto, offset: int, length: int) -> None:
-    tensor.ClearField("raw_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", WEIGHTS), ("offset", str(offset)), ("length", str(length))):
-        tensor.external_data.add(key=key, value=value)
+def _write(folder: Path, graphs: Mapping[str, onnx.ModelProto], weights: Mapping[str, np.ndarray]) -> None:
+    write_weights(folder / WEIGHTS, weights)
+    for name, proto in graphs.items():
+        (folder / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
 
 
 def _fingerprint(file: Path) -> Fingerprint:

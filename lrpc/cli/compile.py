@@ -70,27 +70,31 @@ def compile_command(
     if not model.name:
         raise click.BadParameter(f"{model} is a folder, not a model file.", param_hint="MODEL.onnx")
     path = output or model.with_name(model.name.removesuffix(".onnx") + suffix)
+    pictures = [f"--{name}" for name, used in (("preprocess", preprocess), ("heatmap", heatmap)) if used]
+    if pictures and not single_file:
+        raise click.UsageError(f"{' and '.join(pictures)} make one file of all: add --single-file.")
     import lrpc
-    from lrpc.lower.tunable import tunables
     from lrpc.rules.stabilizer import shortest
 
     started = time.perf_counter()
     report = note if verbose else None
     with progress(f"compiling {model.name}"):
-        compiled = lrpc.compile(model, **plan_arguments(**options), optimize=optimize, target=target, report=report)
-        compiled.save(
-            path,
-            force=force,
-            single_file=single_file,
+        compiled = lrpc.compile(
+            model,
+            **plan_arguments(**options),
+            optimize=optimize,
+            target=target,
             seed_input=seed_input,
             tunable=tunable,
             half_forward=half_forward,
             preprocess=preprocess,
             heatmap=heatmap,
+            report=report,
         )
+        compiled.save(path, force=force, single_file=single_file)
     seconds = time.perf_counter() - started
     if tunable:
-        note("tunable: " + ", ".join(f"{t.name}={shortest(t.default)}" for t in tunables(compiled.plan)))
+        note("tunable: " + ", ".join(f"{t.name}={shortest(t.default)}" for t in compiled.bundle.manifest.tunables))
     if compiled.plan.destination:
         note(compiled.plan.destination)
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.iterdir()))

@@ -26,7 +26,8 @@ from lrpc.cli.options import (
 )
 from lrpc.cli.plan_options import plan_arguments, plan_options
 from lrpc.cli.show import note, steps, table
-from passes.file_errors import file_errors
+from passes.graph import sizes_of
+from passes.loading.file_errors import file_errors
 
 
 @click.command("doctor", epilog=RULES_EPILOG, short_help="Find the rules that make relevance explode, and better ones.")
@@ -81,7 +82,7 @@ def doctor_command(
     plan = lrpc.plan_model(model, **arguments)
     spec = input_spec(plan.graph)
     if spec is None:
-        spec = InputSpec(tuple(int(size) for size in plan.graph.inputs[0].shape[1:]))
+        spec = InputSpec(tuple(sizes_of(plan.graph.inputs[0], 1)))
     x, pictures = load_images(images, spec, fit)
     seed_class = class_number(classes, spec.classes)
     others = load_or_draw_feeds(feeds, others_in(plan.graph), len(x))
@@ -176,7 +177,7 @@ def _sweep(
     folder: Path,
 ) -> None:
     """Explain at every point of the grid, and put all heatmaps on one sheet: a row for each point."""
-    from lrpc.compiler import Compiled
+    from lrpc.compiler import compile_plan
     from lrpc.images.colour import contact_sheet, render, save_picture
     from lrpc.inspect.diagnose.sweep import parse_grid, sweep
 
@@ -186,7 +187,7 @@ def _sweep(
         raise click.BadParameter(str(error), param_hint="--grid") from error
     points = []
     with steps(f"sweeping {' x '.join(str(len(values)) for values in grid.values())} points") as report:
-        for point in sweep(Compiled(plan), x, seed_class, grid, folder, others):
+        for point in sweep(compile_plan(plan), x, seed_class, grid, folder, others):
             points.append(point)
             report(f"{point.label}: sum of |R| up to {np.nanmax(point.abs_sum):.3g}")
     rows = [

@@ -28,7 +28,7 @@ from lrpc.cli.options import (
 )
 from lrpc.cli.show import note, progress
 from passes.errors import LrpcError
-from passes.file_errors import file_errors
+from passes.loading.file_errors import file_errors
 
 _TOP = 5
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from passes.errors import LrpcError
-from passes.file_errors import reason_of, told
+from passes.loading.file_errors import reason_of, told
 
 
 class LrpcGroup(click.Group):

@@ -11,7 +11,7 @@ from lrpc.cli.numbers import bounds, number
 from lrpc.composites.builtin import COMPOSITES
 from lrpc.composites.choice import Choice
 from lrpc.composites.composite import Composite
-from lrpc.rules.constructors import Behaviour
+from lrpc.rules.behaviours import Behaviour
 from lrpc.rules.stabilizer import Stabilizer
 from lrpc.rules.text import parse_rule
 

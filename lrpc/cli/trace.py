@@ -23,7 +23,7 @@ from lrpc.cli.options import (
     provider,
 )
 from lrpc.cli.show import note, progress, table
-from passes.file_errors import file_errors
+from passes.loading.file_errors import file_errors
 
 
 @click.command("trace", short_help="Show, layer by layer, where relevance grows.")
@@ -110,9 +110,9 @@ def _print(trace: Any, sample: int) -> None:
 
 def _write_graph(tracer: Any, path: Path) -> None:
     """Write the traced graph where its weights are found, and nowhere else."""
-    home = tracer.explainer.path
-    folder = home.parent if home.is_file() else home
-    if home.is_dir() and path.resolve().parent != folder.resolve():
+    bundle = tracer.explainer.bundle
+    folder = bundle.folder
+    if bundle.separate and path.resolve().parent != folder.resolve():
         raise click.UsageError(f"--graph must lie beside the weights that it reads: {folder / path.name}.")
     with file_errors(path, "written"):
         path.write_bytes(tracer.graph().SerializeToString())

@@ -17,7 +17,8 @@ from typing import ParamSpec
 
 from lrpc import rules
 from lrpc.composites.composite import LAST, Composite, Entry
-from lrpc.rules.constructors import Behaviour, Bound, Epsilon, ZeroParams
+from lrpc.rules.behaviours import Behaviour
+from lrpc.rules.constructors import Bound, Epsilon, ZeroParams
 from lrpc.rules.kinds import LINEAR, Kind
 
 __all__ = [
@@ -255,7 +256,7 @@ def guided_backprop() -> Composite:
 @_record
 def beta_smooth(beta_smooth: float = 10.0) -> Composite:
     """The gradient, with ReLU's smoothed to a sigmoid. Source: Dombrowski et al. 2019."""
-    return _relu_composite("beta_smooth", rules.relu_beta_smooth(beta_smooth))
+    return _relu_composite("beta_smooth", rules.ReluBetaSmooth(beta_smooth))
 
 
 def _relu_composite(name: str, relu: Behaviour) -> Composite:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from lrpc.rules.algebra import Behaviour
+from lrpc.rules.behaviours import Behaviour
 from lrpc.rules.kinds import Kind
 
 LAST = 1_000_000_000

@@ -29,7 +29,7 @@ from lrpc.composites.composite import Composite, Entry
 from lrpc.rules.kinds import Kind
 from lrpc.rules.text import parse_rule
 from passes.errors import LrpcError
-from passes.file_errors import file_errors, is_file
+from passes.loading.file_errors import file_errors, is_file
 
 _HINT = 'An entry reads: [[rule]] kind = "convolution", layer = "layer1.*", rule = "gamma(0.25)".'
 

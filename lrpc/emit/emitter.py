@@ -16,9 +16,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.emit.targets import Target
+from lrpc.rules.call import Call
 from passes.graph import Graph, constant, producer, static_shape
 
-_SAME = ("Identity", "Dropout")
 _Key = tuple[str, tuple[str, ...], str]
 
 
@@ -29,26 +29,27 @@ class Emitter:
         self,
         forward: gs.Graph | None = None,
         reserved: Collection[str] = (),
-        groups: Mapping[str, str] | None = None,
+        groups: Mapping[Call, str] | None = None,
         target: Target | None = None,
         known: Graph | None = None,
+        copies: Collection[str] = (),
     ) -> None:
         """forward: the graph to write behind (it is extended in place); None for a graph of its own.
 
         reserved: names of the forward graph, which no emitted tensor may take.
         target: what to optimise for; None emits the definitions.
         known: the forward graph whose values need not be computed again, where there is a target.
-        groups: by a rule's text, the name of its tunable inputs; None emits its parameters as constants.
+        copies: ops of the forward graph that hand their input on as it is: where there is a target, that is read.
+        groups: by a rule's call, the name of its tunable inputs; None emits its parameters as constants.
         """
         self.nodes: list[gs.Node] = forward.nodes if forward is not None else []
         self.taps: dict[str, gs.Variable] = {}
         self.provenance: dict[str, tuple[str, str]] = {}
-        self.divisions: list[tuple[gs.Tensor, gs.Tensor]] = []
-        """Every stabilized denominator so far, with the quotient that is handed down, for a trace to look at."""
         self.tunables: dict[str, gs.Constant] = {}
         """Parameters that the graph takes as inputs, by name; their values are the defaults."""
         self.target = target
         self._groups = groups
+        self._copies = frozenset(copies)
         self._common: dict[_Key, gs.Variable] = {}
         self._forward = {
             _key(node.op, node.inputs, node.attrs): node.outputs[0]
@@ -59,10 +60,10 @@ class Emitter:
         self._reserved = frozenset(reserved)
         self._claimed: set[str] = set()
         self._scope: tuple[str, ...] = ()
-        self._source = ("", "")
+        self._source: tuple[str, Call | None] = ("", None)
 
     @contextmanager
-    def layer(self, name: str, rule: str) -> Iterator[None]:
+    def layer(self, name: str, rule: Call | None) -> Iterator[None]:
         """Emit for one layer: everything inside is named after it and remembers its rule."""
         before, self._source = self._source, (name, rule)
         with self.scope(name):
@@ -81,8 +82,8 @@ class Emitter:
         if self.target is None:
             return self.ops(op, inputs, (name,), **attributes)[0]
         key = _key(op, inputs, attributes)
-        if key in self._forward:
-            return self.read(self._forward[key])
+        if key in self._forward and isinstance(there := self.read(self._forward[key]), gs.Variable):
+            return there
         if key not in self._common:
             self._common[key] = self.ops(op, inputs, (name,), **attributes)[0]
         return self._common[key]
@@ -95,7 +96,8 @@ class Emitter:
         node = gs.Node(op, outputs[0].name, attrs=dict(attributes), inputs=list(inputs), outputs=outputs)
         self.nodes.append(node)
         if self._source[0]:
-            self.provenance[node.name] = self._source
+            layer, rule = self._source
+            self.provenance[node.name] = (layer, "" if rule is None else str(rule))
         return outputs
 
     def takes(self, step: str, form: str) -> bool:
@@ -109,7 +111,8 @@ class Emitter:
     @property
     def group(self) -> str | None:
         """The name of the tunable inputs of the rule being emitted; None where parameters are constants."""
-        return None if self._groups is None else self._groups.get(self._source[1])
+        rule = self._source[1]
+        return None if self._groups is None or rule is None else self._groups.get(rule)
 
     def parameter(self, value: float, key: str, name: str) -> gs.Constant:
         """Emit a parameter of the current rule: a named initializer, or the rule's tunable input `key`."""
@@ -125,20 +128,26 @@ class Emitter:
     def read(self, tensor: gs.Tensor) -> gs.Tensor:
         """Return a tensor or weight of the forward graph, as it is called here."""
         if self.target is not None:
-            tensor = _source(tensor)
+            tensor = self._source_of(tensor)
         if self._here is not None:
             return self._here[tensor.name]
         if tensor.name not in self._made:
             self._made[tensor.name] = self._import(tensor)
         return self._made[tensor.name]
 
-    def shared(self, name: str, make: Callable[[str], gs.Tensor]) -> gs.Tensor:
+    def share(self, name: str, make: Callable[[str], gs.Tensor]) -> gs.Tensor:
         """Return what `make(name)` emitted, emitting it only the first time; its name stands alone."""
         if name not in self._made:
             before, self._scope = self._scope, ()
             self._made[name] = make(name)
             self._scope = before
         return self._made[name]
+
+    def _source_of(self, tensor: gs.Tensor) -> gs.Tensor:
+        """Follow a tensor up through nodes that only copy."""
+        while (node := producer(tensor)) is not None and node.op in self._copies:
+            tensor = node.inputs[0]
+        return tensor
 
     def _import(self, tensor: gs.Tensor) -> gs.Tensor:
         array = constant(tensor)
@@ -160,13 +169,6 @@ def _key(op: str, inputs: Sequence[gs.Tensor], attributes: Mapping[str, object])
     return op, tuple(tensor.name for tensor in inputs), repr(sorted(attributes.items()))
 
 
-def _source(tensor: gs.Tensor) -> gs.Tensor:
-    """Follow a tensor up through nodes that only copy."""
-    while (node := producer(tensor)) is not None and node.op in _SAME:
-        tensor = node.inputs[0]
-    return tensor
-
-
 def like(emit: Emitter, value: gs.Tensor, tensor: gs.Tensor, name: str) -> gs.Variable:
     """Emit `value` reshaped to the shape of a forward tensor; at most one axis of it is dynamic."""
     shape = static_shape(tensor)
@@ -179,6 +181,11 @@ def like(emit: Emitter, value: gs.Tensor, tensor: gs.Tensor, name: str) -> gs.Va
     # size shares no memory among them, and ONNX Runtime looks through all that are free for each that it places.
     reshaped.dtype, reshaped.shape = tensor.dtype, tensor.shape
     return reshaped
+
+
+def expand_like(emit: Emitter, value: gs.Tensor, tensor: gs.Tensor, name: str) -> gs.Variable:
+    """Emit `value`, whose axes are 1 or a forward tensor's, in that tensor's shape."""
+    return emit.op("Expand", [value, emit.op("Shape", [emit.read(tensor)], f"{name}/shape")], name)
 
 
 def zeros_like(emit: Emitter, tensor: gs.Tensor, name: str) -> gs.Variable:

@@ -14,9 +14,9 @@ import onnx.shape_inference
 from lrpc.export.adaptive_pools import spell_adaptive_pools
 from lrpc.export.pytorch import quiet, require_torch
 from passes.errors import LrpcError
-from passes.names import name_layers
-from passes.upgrade import OPSET
-from passes.write import LARGEST
+from passes.graph.write import LARGEST
+from passes.loading.names import name_layers
+from passes.loading.upgrade import OPSET
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +124,11 @@ def _annotate(proto: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
         for key, value in entries.items():
             if value:
                 node.metadata_props.add(key=key, value=value)
-    for holder in (proto, proto.graph, *proto.graph.value_info, *proto.graph.input, *proto.graph.initializer):
-        del holder.metadata_props[:]
+    for tensor in (*proto.graph.value_info, *proto.graph.input):
+        del tensor.metadata_props[:]
+    for weight in proto.graph.initializer:
+        del weight.metadata_props[:]
+    del proto.metadata_props[:]
+    del proto.graph.metadata_props[:]
     proto.graph.name = type(module).__name__
     return proto

@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-import lrpc
 from lrpc.bundle.atomic import beside
 from lrpc.export.conversion import write_module
 from lrpc.export.loading import Loaded
 from lrpc.export.pytorch import require_torch
+from lrpc.version import VERSION
 from passes.errors import LrpcError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def export(loaded: Loaded, output: str | Path) -> Path:
         raise LrpcError(f"{path.parent} is no folder to write {path.name} into.")
     torch.manual_seed(0)
     example = torch.randn(2, *loaded.spec.shape)
-    told = {"lrpc.source": loaded.source, "lrpc.weights": loaded.weights, "lrpc.version": lrpc.__version__}
+    told = {"lrpc.source": loaded.source, "lrpc.weights": loaded.weights, "lrpc.version": VERSION}
     with beside(path) as draft:
         write_module(loaded.module, example, draft / path.name, loaded.spec.to_metadata() | told)
         _check_same(loaded.module, draft / path.name, example)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lrpc.bundle.input_spec import InputSpec
 from lrpc.export.pytorch import INSTALL_HINT, quiet, require_torch
 from passes.errors import LrpcError
-from passes.file_errors import file_errors, is_file
+from passes.loading.file_errors import file_errors, is_file
 
 if TYPE_CHECKING:
     from torch import nn

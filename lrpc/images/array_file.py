@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from passes.errors import LrpcError
-from passes.file_errors import file_errors, is_file, short_path
+from passes.loading.file_errors import file_errors, is_file, short_path
 
 
 def read_array(path: Path, hint: str = "") -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from passes.errors import LrpcError
-from passes.file_errors import file_errors
+from passes.loading.file_errors import file_errors
 
 COLOURS = "seismic"
 """matplotlib's diverging map from blue over white to red; zero is exactly its middle."""

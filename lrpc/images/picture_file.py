@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from passes.errors import LrpcError
-from passes.file_errors import file_errors, is_file, short_path
+from passes.loading.file_errors import file_errors, is_file, short_path
 
 MOST_PIXELS = 1 << 27
 """About 134 million; decoded, such a picture takes 0.5 GB."""

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.emit.emitter import Emitter
+from passes.graph import shape_of
 
 
 def emit_health(emit: Emitter, relevance: gs.Tensor, seed: gs.Tensor, name: str) -> gs.Variable:
@@ -26,7 +27,7 @@ def emit_health(emit: Emitter, relevance: gs.Tensor, seed: gs.Tensor, name: str)
         relative = _per_unit_of_seed(emit, sizes, seed, axis)
         bad = _count_non_finite(emit, flat, axis)
     health = emit.op("Concat", [relative, bad], name, axis=1)
-    health.dtype, health.shape = np.float32, [relevance.shape[0], 4]
+    health.dtype, health.shape = np.float32, [shape_of(relevance)[0], 4]
     return health
 
 

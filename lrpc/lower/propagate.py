@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
 
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours import meaning
+from lrpc.behaviours.emission import Division
+from lrpc.behaviours.relevance import Relevance
 from lrpc.emit.emitter import Emitter
-from lrpc.lower.linear import lower_rule
-from lrpc.lower.relevance import Relevance, plain
-from lrpc.lower.simplified import lower_simplified
-from lrpc.ops import OPS, LinearOp
-from lrpc.ops.product import Product
-from lrpc.ops.structure import Identity, Sum
+from lrpc.ops import OPS
 from lrpc.plan.plan import Plan
-from lrpc.rules.algebra import (
-    Behaviour,
-    BodyOnly,
-    Copy,
-    Gradient,
-    Pass,
-    ReluBetaSmooth,
-    ReluDeconvNet,
-    ReluGuidedBackprop,
-    Rule,
-    SignalTakesAll,
-    Uniform,
-    WinnerTakeAll,
-)
 from passes.graph import constant, depending
 
 
@@ -37,12 +20,12 @@ class Passage:
     """What the relevance pass emitted for one layer.
 
     arriving: the relevance at its output.  handed: what it gives to each of its inputs that lead to the model's first.
-    divisions: each share's stabilized denominator, and the quotient behind its gate.
+    divisions: one for each share of a linear rule.
     """
 
     arriving: Relevance
     handed: list[Relevance]
-    divisions: list[tuple[gs.Tensor, gs.Tensor]]
+    divisions: tuple[Division, ...]
 
 
 def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, dict[str, Passage]]:
@@ -57,16 +40,17 @@ def propagate(emit: Emitter, plan: Plan, seed: gs.Tensor) -> tuple[gs.Tensor, di
     for node, row in zip(reversed(plan.graph.nodes), reversed(plan.rows), strict=True):
         if node.outputs[0].name not in known:
             continue
-        before = len(emit.divisions)
-        with emit.layer(row.layer, str(row.rule)):
+        op = OPS[node.op]
+        with emit.layer(row.layer, row.rule.call):
             relevance = _collect(emit, collected.pop(node.outputs[0].name))
-            pairs = zip(OPS[node.op].data(node), _lower(emit, node, row.rule, relevance), strict=True)
+            emission = meaning(row.rule).emit(emit, row.rule, op, node, relevance)
+        pairs = zip(op.data(node), emission.handed, strict=True)
         handed = [(t.name, value) for t, value in pairs if t.name in known or constant(t) is not None]
-        passages[row.layer] = Passage(relevance, [value for _, value in handed], emit.divisions[before:])
+        passages[row.layer] = Passage(relevance, [value for _, value in handed], emission.divisions)
         for name, value in handed:
             collected.setdefault(name, []).append(value)
     entry = plan.graph.inputs[0]
-    with emit.layer(entry.name, ""):
+    with emit.layer(entry.name, None):
         return _collect(emit, collected.pop(entry.name)).value(emit, "product"), passages
 
 
@@ -85,49 +69,3 @@ def _sum(emit: Emitter, tensors: list[gs.Tensor]) -> gs.Tensor:
     for index, tensor in enumerate(tensors[1:], start=1):
         total = emit.op("Add", [total, tensor], "arriving" if index == len(tensors) - 1 else f"arriving/{index}")
     return total
-
-
-def _lower(emit: Emitter, node: gs.Node, rule: Behaviour, arriving: Relevance) -> list[Relevance]:
-    match rule:
-        case Rule():
-            op = OPS[node.op]
-            assert isinstance(op, LinearOp)
-            if emit.target is not None:
-                return lower_simplified(emit, op, node, rule, arriving)
-            return plain(lower_rule(emit, op, node, rule, arriving.cotangent))
-        case Pass():
-            return [arriving]
-        case Gradient() if emit.target is not None and isinstance(OPS[node.op], Identity):
-            return [arriving]
-        case _:
-            return plain(_moved(emit, node, rule, arriving.value(emit, "product")))
-
-
-def _moved(emit: Emitter, node: gs.Node, rule: Behaviour, relevance: gs.Tensor) -> list[gs.Tensor]:
-    """Emit what needs the relevance itself."""
-    op = OPS[node.op]
-    match rule:
-        case Gradient() | Copy() | WinnerTakeAll():
-            return op.gradient(emit, node, relevance)
-        case BodyOnly():
-            assert isinstance(op, Sum)
-            return op.to_body(emit, node, relevance)
-        case Uniform():
-            assert isinstance(op, Product)
-            return op.shared_out(emit, node, relevance)
-        case SignalTakesAll(signal):
-            assert isinstance(op, Product)
-            assert signal is not None
-            return op.to_signal(emit, node, relevance, signal)
-        case ReluDeconvNet():
-            return [emit.op("Relu", [relevance], "relevance")]
-        case ReluGuidedBackprop():
-            return op.gradient(emit, node, emit.op("Relu", [relevance], "positive"))
-        case ReluBetaSmooth(beta):
-            scaled = emit.op("Mul", [emit.read(node.inputs[0]), emit.constant(beta, "beta")], "scaled")
-            slope = emit.op("Sigmoid", [scaled], "slope")
-            return [emit.op("Mul", [relevance, slope], "relevance")]
-        case Rule() | Pass():
-            raise AssertionError("lowered without being asked for its relevance")
-        case _:
-            assert_never(rule)

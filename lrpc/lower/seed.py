@@ -6,6 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.emit.emitter import Emitter
+from passes.graph import size_of
 
 
 def emit_seed(emit: Emitter, output: gs.Tensor, target: gs.Tensor) -> gs.Tensor:
@@ -13,7 +14,7 @@ def emit_seed(emit: Emitter, output: gs.Tensor, target: gs.Tensor) -> gs.Tensor:
 
     output: (n, classes) with a static number of classes.  target: int64 (n,).
     """
-    classes = int(output.shape[1])
+    classes = size_of(output, 1)
     with emit.scope("lrpc", "target"):
         best = emit.op("ArgMax", [output], "argmax", axis=1, keepdims=0)
         chosen = emit.op("Equal", [target, emit.constant(-1, "argmax_code", np.int64)], "is_argmax")

@@ -6,31 +6,37 @@ other parameters, is RULE:1.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from lrpc.bundle.manifest import Tunable
 from lrpc.plan.plan import Plan, Row
 from lrpc.rules.algebra import Boost, Rule
+from lrpc.rules.call import Call
 from passes.graph import claim
 
 
-def group_names(plan: Plan) -> dict[str, str]:
-    """Return, by a rule's text, the name that its inputs begin with."""
+def group_names(plan: Plan) -> dict[Call, str]:
+    """Return, by what a rule is called, the name that its inputs begin with."""
     taken: set[str] = set()
-    texts = dict.fromkeys(str(row.rule) for row in _reached(plan) if isinstance(row.rule, Rule))
-    return {text: claim(text.partition("(")[0], taken) for text in texts}
+    return {call: claim(call.name, taken) for call in _linear_rules(plan)}
 
 
 def tunables(plan: Plan) -> list[Tunable]:
     """Return every input that a tunable graph of this plan has."""
-    rules = {str(row.rule): row.rule for row in _reached(plan) if isinstance(row.rule, Rule)}
-    counts = [str(row.rule) for row in _reached(plan)]
-    found = []
-    for text, group in group_names(plan).items():
-        values = {"epsilon": rules[text].stabilizer.epsilon} | _gamma(rules[text])
-        found += [Tunable(f"{group}.{key}", text, value, counts.count(text)) for key, value in values.items()]
-    return found
+    rules, groups = _linear_rules(plan), group_names(plan)
+    layers = Counter(row.rule.call for row in _lowered_rows(plan))
+    return [
+        Tunable(f"{groups[call]}.{key}", str(call), value, layers[call])
+        for call, rule in rules.items()
+        for key, value in ({"epsilon": rule.stabilizer.epsilon} | _gamma(rule)).items()
+    ]
 
 
-def _reached(plan: Plan) -> list[Row]:
+def _linear_rules(plan: Plan) -> dict[Call, Rule]:
+    return {row.rule.call: row.rule for row in _lowered_rows(plan) if isinstance(row.rule, Rule)}
+
+
+def _lowered_rows(plan: Plan) -> list[Row]:
     """Return the rows that are lowered."""
     reached = plan.reached
     return [row for row in plan.rows if row.layer in reached]

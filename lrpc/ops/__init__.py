@@ -1,4 +1,4 @@
-"""The operators that lrpc propagates relevance through, one line each."""
+"""The operators that lrpc propagates relevance through, one row each: what is known of an op stands on its row."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from lrpc.ops.response_norm import ResponseNorm
 from lrpc.ops.structure import Concat, Identity, Pad, Reshape, Slice, Sum, Transpose
 from lrpc.rules.kinds import Kind
 
-__all__ = ["OPS", "LinearOp", "Op", "Selection"]
+__all__ = ["COPIES", "OPS", "LinearOp", "Op", "Selection"]
 
 _TABLE: tuple[Op, ...] = (
-    Convolution("Conv", Kind.CONVOLUTION),
-    TransposedConvolution("ConvTranspose", Kind.CONVOLUTION),
-    Dense("Gemm", Kind.DENSE),
-    BatchNorm("BatchNormalization", Kind.BATCH_NORM, elementwise=True),
+    Convolution("Conv", Kind.CONVOLUTION, spatial=True, zennit=True),
+    TransposedConvolution("ConvTranspose", Kind.CONVOLUTION, spatial=True, zennit=True),
+    Dense("Gemm", Kind.DENSE, zennit=True),
+    BatchNorm("BatchNormalization", Kind.BATCH_NORM, elementwise=True, zennit=True),
     LayerNorm("LayerNormalization", Kind.LAYER_NORM, elementwise=True),
     ResponseNorm("LRN", Kind.LAYER_NORM, elementwise=True),
-    Sum("Sum", Kind.SUM),
+    Sum("Sum", Kind.SUM, zennit=True),
     Reduction("ReduceSum", Kind.SUM),
     Product("Mul", Kind.PRODUCT),
-    AveragePool("AveragePool", Kind.AVERAGE_POOL),
-    GlobalAveragePool("GlobalAveragePool", Kind.AVERAGE_POOL),
+    AveragePool("AveragePool", Kind.AVERAGE_POOL, spatial=True, zennit=True),
+    GlobalAveragePool("GlobalAveragePool", Kind.AVERAGE_POOL, spatial=True, zennit=True),
     Reduction("ReduceMean", Kind.AVERAGE_POOL, mean=True),
-    Resize("Resize", Kind.AVERAGE_POOL),
-    MaxPool("MaxPool", Kind.MAX_POOL),
+    Resize("Resize", Kind.AVERAGE_POOL, spatial=True),
+    MaxPool("MaxPool", Kind.MAX_POOL, spatial=True, zennit=True),
     *ACTIVATIONS,
-    Identity("Identity", Kind.STRUCTURE, elementwise=True),
-    Identity("Dropout", Kind.STRUCTURE, elementwise=True),
+    Identity("Identity", Kind.STRUCTURE, elementwise=True, copies=True),
+    Identity("Dropout", Kind.STRUCTURE, elementwise=True, copies=True),
     Reshape("Flatten", Kind.STRUCTURE),
     Reshape("Reshape", Kind.STRUCTURE),
     Reshape("Squeeze", Kind.STRUCTURE),
@@ -48,3 +48,5 @@ _TABLE: tuple[Op, ...] = (
 )
 
 OPS: dict[str, Op] = {op.name: op for op in _TABLE}
+COPIES = frozenset(op.name for op in _TABLE if op.copies)
+"""The names of those that hand their input on as it is."""

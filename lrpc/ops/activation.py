@@ -13,7 +13,7 @@ from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import Op
 from lrpc.rules.kinds import Kind
 from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, Sign
-from passes.graph import constant
+from passes.graph import constant, values_of
 
 Derivative = Callable[["Scalar", gs.Node, gs.Tensor, gs.Tensor], gs.Tensor]
 """(formula writer, node, x, y) -> f'(x)."""
@@ -21,37 +21,36 @@ Derivative = Callable[["Scalar", gs.Node, gs.Tensor, gs.Tensor], gs.Tensor]
 
 @dataclass(frozen=True)
 class Activation(Op):
-    """y = f(x), elementwise."""
+    """y = f(x), elementwise.
 
+    steepest: what |f'| never exceeds.  never_negative: f(x) >= 0.  lifts_zero: f(0) > 0.
+    rectifies: f is 0 for x <= 0, flat there, and above 0 for x > 0.
+    """
+
+    kind: Kind = Kind.ACTIVATION
+    elementwise: bool = True
     derivative: Derivative = lambda f, node, x, y: x
-    steepest: Callable[[gs.Node], float] = lambda node: math.inf
+    steepest: Callable[[gs.Node], float] = lambda node: 1.0
     never_negative: bool = False
+    lifts_zero: bool = False
+    rectifies: bool = False
 
     def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
-        """Every activation keeps x >= 0, but a Clip whose upper limit is below 0."""
-        if self.name == "Clip" and _limit(node, 2, math.inf) < 0:
-            return NON_POSITIVE
-        floored = self.name == "Clip" and _limit(node, 1, -math.inf) >= 0
-        return NON_NEGATIVE if self.never_negative or floored or not inputs[0].negative else ANY
+        """Every activation keeps x >= 0."""
+        return NON_NEGATIVE if self.never_negative or not inputs[0].negative else ANY
 
     def slope(self, node: gs.Node) -> float:
         return self.steepest(node)
 
     def keeps_zero(self, node: gs.Node) -> bool:
-        if self.name == "Clip":
-            return _limit(node, 1, -math.inf) <= 0 <= _limit(node, 2, math.inf)
-        return self.name not in _LIFTS_ZERO
+        return not self.lifts_zero
 
     def clamps(self, node: gs.Node) -> bool:
-        if self.name == "Clip":
-            return _limit(node, 1, -math.inf) == 0 < _limit(node, 2, math.inf)
-        return self.name == "Relu"
+        return self.rectifies
 
     def problem(self, node: gs.Node) -> str:
         if any(constant(tensor) is None for tensor in node.inputs[1:] if not tensor.is_empty()):
             return "its parameters are computed from the input, not constants"
-        if self.name == "Swish" and _number(node, "alpha", 1.0) != 1.0:
-            return "its alpha is not 1"
         return super().problem(node)
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
@@ -59,6 +58,31 @@ class Activation(Op):
         with emit.scope("derivative"):
             slope = self.derivative(Scalar(emit), node, x, y)
         return [emit.op("Mul", [relevance, slope], "gradient")]
+
+
+@dataclass(frozen=True)
+class Clip(Activation):
+    """Clip, whose limits decide."""
+
+    def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
+        low, high = _limits(node)
+        return NON_POSITIVE if high < 0 else NON_NEGATIVE if low >= 0 else super().sign(node, inputs)
+
+    def keeps_zero(self, node: gs.Node) -> bool:
+        low, high = _limits(node)
+        return low <= 0 <= high
+
+    def clamps(self, node: gs.Node) -> bool:
+        low, high = _limits(node)
+        return low == 0 < high
+
+
+@dataclass(frozen=True)
+class Swish(Activation):
+    """Swish of the alpha that SiLU has."""
+
+    def problem(self, node: gs.Node) -> str:
+        return "its alpha is not 1" if _number(node, "alpha", 1.0) != 1.0 else super().problem(node)
 
 
 class Scalar:
@@ -97,9 +121,15 @@ def _number(node: gs.Node, attribute: str, default: float) -> float:
     return float(node.attrs.get(attribute, default))
 
 
+def _limits(node: gs.Node) -> tuple[float, float]:
+    """Return where a Clip ends below and above; infinities where it does not."""
+    low, high = (_limit(node, index, default) for index, default in ((1, -math.inf), (2, math.inf)))
+    return low, high
+
+
 def _limit(node: gs.Node, index: int, default: float) -> float:
     tensors = node.inputs[index : index + 1]
-    return default if not tensors or tensors[0].is_empty() else float(np.asarray(tensors[0].values).item())
+    return default if not tensors or tensors[0].is_empty() else float(np.asarray(values_of(tensors[0])).item())
 
 
 def _inside(f: Scalar, x: gs.Tensor, low: float, high: float) -> gs.Tensor:
@@ -158,7 +188,7 @@ def _softsign(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor
 
 
 def _clip(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
-    return _inside(f, x, _limit(node, 1, -math.inf), _limit(node, 2, math.inf))
+    return _inside(f, x, *_limits(node))
 
 
 def _hard_sigmoid(f: Scalar, node: gs.Node, x: gs.Tensor, y: gs.Tensor) -> gs.Tensor:
@@ -211,52 +241,44 @@ def _gelu_tanh(f: Scalar, x: gs.Tensor) -> gs.Tensor:
     return f("Add", "slope", half, f("Mul", "bend", x, f("Mul", "rest/inner", rest, inner)))
 
 
-_DERIVATIVES: dict[str, Derivative] = {
-    "Relu": _relu,
-    "LeakyRelu": _leaky_relu,
-    "PRelu": _prelu,
-    "Elu": _elu,
-    "Celu": _celu,
-    "Selu": _selu,
-    "Gelu": _gelu,
-    "Swish": _swish,
-    "Mish": _mish,
-    "HardSwish": _hard_swish,
-    "HardSigmoid": _hard_sigmoid,
-    "Sigmoid": _sigmoid,
-    "Tanh": _tanh,
-    "Softplus": _softplus,
-    "Softsign": _softsign,
-    "Clip": _clip,
-}
+def _elu_slope(node: gs.Node) -> float:
+    return max(1.0, abs(_number(node, "alpha", 1.0)))
 
-_STEEPEST: dict[str, Callable[[gs.Node], float]] = {
-    "LeakyRelu": lambda node: max(1.0, abs(_number(node, "alpha", 0.01))),
-    "PRelu": lambda node: max(1.0, float(np.abs(node.inputs[1].values).max())),
-    "Elu": lambda node: max(1.0, abs(_number(node, "alpha", 1.0))),
-    "Selu": lambda node: _number(node, "gamma", 1.0507010) * max(1.0, _number(node, "alpha", 1.6732632)),
-    "Gelu": lambda node: 1.13,
-    "Swish": lambda node: 1.1,
-    "Mish": lambda node: 1.09,
-    "HardSwish": lambda node: 1.5,
-    "HardSigmoid": lambda node: abs(_number(node, "alpha", 0.2)),
-    "Sigmoid": lambda node: 0.25,
-}
-"""What |f'| never exceeds, where that is not 1."""
 
-_LIFTS_ZERO = ("HardSigmoid", "Sigmoid", "Softplus")
-"""Those with f(0) above 0."""
+def _leaky_slope(node: gs.Node) -> float:
+    return max(1.0, abs(_number(node, "alpha", 0.01)))
 
-_NEVER_NEGATIVE = ("Relu", "HardSigmoid", "Sigmoid", "Softplus")
 
-ACTIVATIONS = tuple(
+def _prelu_slope(node: gs.Node) -> float:
+    return max(1.0, float(np.abs(values_of(node.inputs[1])).max()))
+
+
+def _selu_slope(node: gs.Node) -> float:
+    return _number(node, "gamma", 1.0507010) * max(1.0, _number(node, "alpha", 1.6732632))
+
+
+def _hard_sigmoid_slope(node: gs.Node) -> float:
+    return abs(_number(node, "alpha", 0.2))
+
+
+ACTIVATIONS: tuple[Activation, ...] = (
+    Activation("Relu", derivative=_relu, never_negative=True, rectifies=True),
+    Activation("LeakyRelu", derivative=_leaky_relu, steepest=_leaky_slope),
+    Activation("PRelu", derivative=_prelu, steepest=_prelu_slope),
+    Activation("Elu", derivative=_elu, steepest=_elu_slope),
+    Activation("Celu", derivative=_celu),
+    Activation("Selu", derivative=_selu, steepest=_selu_slope),
+    Activation("Gelu", derivative=_gelu, steepest=lambda node: 1.13),
+    Swish("Swish", derivative=_swish, steepest=lambda node: 1.1),
+    Activation("Mish", derivative=_mish, steepest=lambda node: 1.09),
+    Activation("HardSwish", derivative=_hard_swish, steepest=lambda node: 1.5),
     Activation(
-        name,
-        Kind.ACTIVATION,
-        elementwise=True,
-        derivative=derivative,
-        steepest=_STEEPEST.get(name, lambda node: 1.0),
-        never_negative=name in _NEVER_NEGATIVE,
-    )
-    for name, derivative in _DERIVATIVES.items()
+        "HardSigmoid", derivative=_hard_sigmoid, steepest=_hard_sigmoid_slope, never_negative=True, lifts_zero=True
+    ),
+    Activation("Sigmoid", derivative=_sigmoid, steepest=lambda node: 0.25, never_negative=True, lifts_zero=True),
+    Activation("Tanh", derivative=_tanh),
+    Activation("Softplus", derivative=_softplus, never_negative=True, lifts_zero=True),
+    Activation("Softsign", derivative=_softsign),
+    Clip("Clip", derivative=_clip),
 )
+"""The rows of the activations: what is known of one stands here alone."""

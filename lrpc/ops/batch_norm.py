@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import LinearOp, present
-from passes.graph import constant
+from passes.graph import constant, rank_of, values_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class BatchNorm(LinearOp):
         return self._per_channel(emit, node, np.asarray(self.values(node)[1]), "shift")
 
     def values(self, node: gs.Node) -> tuple[np.ndarray | None, np.ndarray | None]:
-        beta, mean = (tensor.values.astype(np.float64) for tensor in node.inputs[2:4])
+        beta, mean = (values_of(tensor).astype(np.float64) for tensor in node.inputs[2:4])
         return _scale(node), beta - mean * _scale(node)
 
     def slope(self, node: gs.Node) -> float:
@@ -45,11 +45,11 @@ class BatchNorm(LinearOp):
         return [emit.op("Mul", present(s, w), "transpose")]
 
     def _per_channel(self, emit: Emitter, node: gs.Node, values: np.ndarray, role: str) -> gs.Tensor:
-        shaped = values.reshape(-1, *[1] * (len(node.inputs[0].shape) - 2))
-        return emit.shared(f"{node.name}/{role}", lambda name: emit.constant(shaped, name))
+        shaped = values.reshape(-1, *[1] * (rank_of(node.inputs[0]) - 2))
+        return emit.share(f"{node.name}/{role}", lambda name: emit.constant(shaped, name))
 
 
 def _scale(node: gs.Node) -> np.ndarray:
-    gamma, var = (node.inputs[index].values.astype(np.float64) for index in (1, 4))
+    gamma, var = (values_of(node.inputs[index]).astype(np.float64) for index in (1, 4))
     scale: np.ndarray = gamma / np.sqrt(var + node.attrs.get("epsilon", 1e-5))
     return scale

@@ -11,7 +11,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emit.emitter import Emitter
 from lrpc.emit.targets import TRANSPOSE
 from lrpc.ops.op import LinearOp, parameter, present, reversed_weight, window_problem
-from passes.graph import constant
+from passes.graph import constant, rank_of, size_of, sizes_of, values_of
 
 _GEOMETRY = ("strides", "dilations", "group", "kernel_shape")
 
@@ -42,7 +42,7 @@ class _Weighted(LinearOp):
         return emit.op(self.name, present(*xs, w, b), "z", **node.attrs)
 
     def outputs(self, node: gs.Node) -> int | None:
-        return int(node.outputs[0].shape[1])
+        return size_of(node.outputs[0], 1)
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Convolution(_Weighted):
     """Conv: the transpose is a ConvTranspose with the same weight."""
 
     def input_shape(self, node: gs.Node) -> list[int] | None:
-        rank = len(node.inputs[1].shape)
+        rank = rank_of(node.inputs[1])
         return [1, -1, *[1] * (rank - 2)] if node.attrs["group"] == 1 else None
 
     def slope(self, node: gs.Node) -> float:
-        weight = node.inputs[1].values
+        weight = values_of(node.inputs[1])
         return float(np.abs(weight).reshape(len(weight), -1).sum(axis=1, dtype=np.float64).max())
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
@@ -71,7 +71,7 @@ class TransposedConvolution(_Weighted):
     """ConvTranspose: the transpose is a Conv with the same weight."""
 
     def slope(self, node: gs.Node) -> float:
-        groups, weight = node.attrs["group"], node.inputs[1].values
+        groups, weight = node.attrs["group"], values_of(node.inputs[1])
         by_group = np.abs(weight).reshape(groups, -1, *weight.shape[1:]).sum(axis=1, dtype=np.float64)
         return float(by_group.reshape(*by_group.shape[:2], -1).sum(axis=2).max())
 
@@ -94,7 +94,7 @@ def flipped(emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor, pads: list
 
     The turned weight is an expression over the weight, which runtimes fold when they load the graph.
     """
-    turned = emit.shared(f"{w.name}/turned", lambda name: _turned(emit, node, w, name))
+    turned = emit.share(f"{w.name}/turned", lambda name: _turned(emit, node, w, name))
     attributes = {key: node.attrs[key] for key in _GEOMETRY}
     return emit.op("Conv", [s, turned], "transpose", pads=pads, **attributes)
 
@@ -102,7 +102,7 @@ def flipped(emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor, pads: list
 def _turned(emit: Emitter, node: gs.Node, w: gs.Tensor, name: str) -> gs.Tensor:
     """(out, in / groups, ...) becomes (in, out / groups, ...), reversed along every spatial axis."""
     kernel, groups = [int(k) for k in node.attrs["kernel_shape"]], int(node.attrs["group"])
-    outputs, inputs = int(node.outputs[0].shape[1]), int(node.inputs[0].shape[1])
+    outputs, inputs = size_of(node.outputs[0], 1), size_of(node.inputs[0], 1)
     axes = [axis for axis, k in enumerate(kernel, start=2) if k > 1]
     if axes:
         operands = {"starts": [-1] * len(axes), "ends": [-(2**31)] * len(axes), "axes": axes, "steps": [-1] * len(axes)}
@@ -159,7 +159,7 @@ def crop(
 
 
 def _sizes(tensor: gs.Tensor) -> list[int]:
-    return [int(d) for d in tensor.shape[2:]]
+    return sizes_of(tensor, 2)
 
 
 def _ints(attributes: dict[str, object], key: str) -> list[int]:

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import LinearOp, parameter, present, reversed_weight
-from passes.graph import constant, producer, static_shape
+from passes.graph import constant, producer, size_of, static_shape, values_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Dense(LinearOp):
         return constant(node.inputs[1]), None if bias is None else constant(bias)
 
     def outputs(self, node: gs.Node) -> int | None:
-        return int(node.inputs[1].shape[0 if node.attrs.get("transB", 0) else 1])
+        return size_of(node.inputs[1], 0 if node.attrs.get("transB", 0) else 1)
 
     def input_shape(self, node: gs.Node) -> list[int] | None:
         return [1, -1] if node.attrs.get("transB", 0) else [-1, 1]
@@ -51,7 +51,7 @@ class Dense(LinearOp):
 
     def slope(self, node: gs.Node) -> float:
         inputs = 1 if node.attrs.get("transB", 0) else 0
-        return float(np.abs(node.inputs[1].values).sum(axis=inputs, dtype=np.float64).max())
+        return float(np.abs(values_of(node.inputs[1])).sum(axis=inputs, dtype=np.float64).max())
 
     def forward(
         self, emit: Emitter, node: gs.Node, xs: Sequence[gs.Tensor], w: gs.Tensor | None, b: gs.Tensor | None

@@ -9,7 +9,7 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import Op
-from passes.graph import constant
+from passes.graph import constant, rank_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class LayerNorm(Op):
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         """With g = R scale, n the normalised x and k its factor: k (g - mean(g) - n mean(g n))."""
-        rank = len(node.inputs[0].shape)
+        rank = rank_of(node.inputs[0])
         axes = emit.constant(list(range(int(node.attrs.get("axis", -1)) % rank, rank)), "axes", np.int64)
 
         def centred(value: gs.Tensor, name: str) -> gs.Tensor:

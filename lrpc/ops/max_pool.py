@@ -14,6 +14,7 @@ from lrpc.emit.targets import WINNER
 from lrpc.ops.convolution import transposed
 from lrpc.ops.op import Selection, present, window_problem
 from lrpc.ops.pool import Windows
+from passes.graph import sizes_of
 
 _LOWEST = float(np.finfo(np.float32).min)
 """What padding is taken for: it wins against nothing."""
@@ -52,7 +53,7 @@ def _by_slices(emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> gs.Tensor:
     Channels become part of the batch. Slices copy, so what is compared is equal bit for bit, whatever a runtime does
     to products. Relevance that is not finite makes its whole window NaN.
     """
-    sizes = [int(n) for n in node.inputs[0].shape[2:]]
+    sizes = sizes_of(node.inputs[0], 2)
     kernel = [int(k) for k in node.attrs["kernel_shape"]]
     windows = [Windows.of(node, axis, n) for axis, n in enumerate(sizes)]
     first = _first_winners(emit, _places(emit, node, windows, sizes), math.prod(kernel), len(kernel))

@@ -1,7 +1,7 @@
 """What lrpc knows of an operator: its kind, and how relevance, or a gradient, runs back through it.
 
-An op knows no rule. A linear op gives its map f and the transpose of its Jacobian, for any input and
-any parameters; every op gives its vector-Jacobian product. `lrpc.lower` puts rules and ops together.
+An op knows no rule, and no level of optimisation. A linear op gives its map f and the transpose of its Jacobian, for
+any input and any parameters; every op gives its vector-Jacobian product. `lrpc.behaviours` puts rules and ops together.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emit.emitter import Emitter
 from lrpc.emit.targets import REVERSED_WEIGHT
 from lrpc.rules.kinds import Kind
-from lrpc.rules.sign import ANY, ZEROS, Sign
+from lrpc.rules.sign import ANY, NON_NEGATIVE, ZEROS, Sign
 from passes.graph import constant, static_shape
 
 DYNAMIC_SIZE = "the size of its input is dynamic; fix the model's input size (the batch may stay dynamic)"
@@ -26,11 +26,18 @@ DYNAMIC_SIZE = "the size of its input is dynamic; fix the model's input size (th
 
 @dataclass(frozen=True)
 class Op:
-    """An operator. `name` is the ONNX op type; `elementwise` ops keep their input's shape."""
+    """An operator. `name` is the ONNX op type; `elementwise` ops keep their input's shape.
+
+    copies: it hands its input on as it is.  spatial: it runs over windows or positions, in 1, 2 or 3 dimensions.
+    zennit: zennit has a rule for the layer, and so takes part in its tests.
+    """
 
     name: str
     kind: Kind
     elementwise: bool = False
+    copies: bool = False
+    spatial: bool = False
+    zennit: bool = False
 
     def kind_of(self, node: gs.Node) -> Kind:
         """Return what sort of layer a node is, where its place in the graph decides."""
@@ -91,7 +98,7 @@ class LinearOp(Op):
         raise TypeError(f"{self.name} has no linear map")
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
-        """Emit J_w^T s, one result per data input, each shaped as that input."""
+        """Emit J_w^T s, one result per data input, its axes of that input's size or of 1: a product broadcasts them."""
         raise TypeError(f"{self.name} has no transpose")
 
     def outputs(self, node: gs.Node) -> int | None:
@@ -110,6 +117,11 @@ class LinearOp(Op):
         """Return the arrays of weight and bias; None for one that there is not."""
         return None, None
 
+    def parameter_signs(self, node: gs.Node) -> tuple[Sign, Sign]:
+        """Return the signs of weight and bias; a layer without parameters weighs its inputs by positive numbers."""
+        weight, bias = self.values(node)
+        return NON_NEGATIVE if weight is None else sign_of(weight), ZEROS if bias is None else sign_of(bias)
+
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         """Emit J^T relevance with the layer's own weight."""
         return self.transpose(emit, node, relevance, self.weight(emit, node))
@@ -124,6 +136,11 @@ class Selection(Op):
 
     def slope(self, node: gs.Node) -> float:
         return 1.0
+
+
+def sign_of(values: np.ndarray) -> Sign:
+    """Return which signs fixed values have."""
+    return Sign(bool((values > 0).any()), bool((values < 0).any()))
 
 
 def union(signs: Sequence[Sign]) -> Sign:
@@ -165,8 +182,8 @@ def reversed_weight(emit: Emitter, w: gs.Tensor | None) -> gs.Tensor | None:
         return w
     limits = np.finfo(np.float32)
 
-    def copied(name: str) -> gs.Tensor:
+    def copy(name: str) -> gs.Tensor:
         ends = [emit.constant(value, f"{name}/{key}") for key, value in (("low", limits.min), ("high", limits.max))]
         return emit.op("Clip", [w, *ends], name)
 
-    return emit.shared(f"{w.name}/copied", copied)
+    return emit.share(f"{w.name}/copied", copy)

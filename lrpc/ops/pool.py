@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emit.emitter import Emitter
+from lrpc.emit.emitter import Emitter, expand_like
 from lrpc.emit.targets import DENSE_AVERAGE, EVEN_AVERAGE
 from lrpc.ops.convolution import transposed
 from lrpc.ops.op import LinearOp, dynamic_size, window_problem
 from lrpc.rules.sign import Sign
+from passes.graph import size_of, sizes_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class AveragePool(LinearOp):
         share = emit.op("Div", [s, _counts(emit, windows, "transpose")], "transpose/share")
         ones, attributes = _as_convolution(emit, node, "transpose")
         pads = [window.begin for window in windows] + [window.end for window in windows]
-        size = [int(d) for d in node.inputs[0].shape[2:]]
+        size = sizes_of(node.inputs[0], 2)
         return [transposed(emit, share, ones, size, pads, attributes)]
 
 
@@ -57,7 +58,7 @@ def _is_dilated(node: gs.Node) -> bool:
 
 
 def _windows(node: gs.Node) -> list[Windows]:
-    return [Windows.of(node, axis, int(n)) for axis, n in enumerate(node.inputs[0].shape[2:])]
+    return [Windows.of(node, axis, n) for axis, n in enumerate(sizes_of(node.inputs[0], 2))]
 
 
 def _counts(emit: Emitter, windows: Sequence[Windows], role: str) -> gs.Tensor:
@@ -67,7 +68,7 @@ def _counts(emit: Emitter, windows: Sequence[Windows], role: str) -> gs.Tensor:
 
 def _as_convolution(emit: Emitter, node: gs.Node, role: str) -> tuple[gs.Tensor, dict[str, object]]:
     """Emit the depthwise kernel of ones that sums each window; return it with the attributes of the convolution."""
-    channels, kernel = int(node.inputs[0].shape[1]), [int(k) for k in node.attrs["kernel_shape"]]
+    channels, kernel = size_of(node.inputs[0], 1), [int(k) for k in node.attrs["kernel_shape"]]
     shape = emit.constant([channels, 1, *kernel], f"{role}/kernel_shape", np.int64)
     ones = emit.op("Expand", [emit.constant(1.0, f"{role}/one"), shape], f"{role}/kernel")
     return ones, {
@@ -120,7 +121,7 @@ class Windows:
         kernel, stride = node.attrs["kernel_shape"][axis], node.attrs["strides"][axis]
         dilation = node.attrs.get("dilations", [1] * dims)[axis]
         begin, end = node.attrs["pads"][axis], node.attrs["pads"][dims + axis]
-        outputs = int(node.outputs[0].shape[2 + axis])
+        outputs = size_of(node.outputs[0], 2 + axis)
         starts = [index * stride - begin for index in range(outputs)]
         # Ceil mode lets the last window run over the padding; what lies beyond counts for nothing.
         low, high = (-begin, n + end) if node.attrs.get("count_include_pad", 0) else (0, n)
@@ -157,15 +158,9 @@ class GlobalAveragePool(LinearOp):
         return emit.op("GlobalAveragePool", list(xs), "z")
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
-        size = math.prod(int(d) for d in node.inputs[0].shape[2:])
-        share = emit.op("Div", [s, emit.constant(float(size), "transpose/count")], "transpose/share")
-        return [share if emit.target is not None else _expanded(emit, node, share)]  # a product with x broadcasts it
+        size = math.prod(sizes_of(node.inputs[0], 2))
+        return [emit.op("Div", [s, emit.constant(float(size), "transpose/count")], "transpose/share")]
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         (share,) = self.transpose(emit, node, relevance, None)
-        return [share if emit.target is None else _expanded(emit, node, share)]
-
-
-def _expanded(emit: Emitter, node: gs.Node, share: gs.Tensor) -> gs.Tensor:
-    shape = emit.op("Shape", [emit.read(node.inputs[0])], "transpose/shape")
-    return emit.op("Expand", [share, shape], "transpose")
+        return [expand_like(emit, share, node.inputs[0], "transpose")]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from lrpc.emit.emitter import Emitter
+from lrpc.emit.emitter import Emitter, expand_like
 from lrpc.ops.op import LinearOp
 from lrpc.rules.sign import Sign
 from passes.graph import constant, static_shape
@@ -50,11 +50,11 @@ class Reduction(LinearOp):
             s = emit.op("Div", [s, emit.constant(self._count(node), "transpose/count")], "transpose/share")
         if not node.attrs["keepdims"]:
             s = emit.op("Unsqueeze", [s, emit.constant(_axes(node), "transpose/axes", np.int64)], "transpose/kept")
-        return [s if emit.target is not None else _expanded(emit, node, s)]  # a product with x broadcasts it
+        return [s]
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         (share,) = self.transpose(emit, node, relevance, None)
-        return [share if emit.target is None else _expanded(emit, node, share)]
+        return [expand_like(emit, share, node.inputs[0], "transpose")]
 
     def _count(self, node: gs.Node) -> float:
         """Return how many values a result is made of, infinity where that is dynamic."""
@@ -65,8 +65,3 @@ class Reduction(LinearOp):
 def _axes(node: gs.Node) -> list[int]:
     axes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
     return [] if axes is None else [int(axis) for axis in axes]
-
-
-def _expanded(emit: Emitter, node: gs.Node, share: gs.Tensor) -> gs.Tensor:
-    shape = emit.op("Shape", [emit.read(node.inputs[0])], "transpose/shape")
-    return emit.op("Expand", [share, shape], "transpose")

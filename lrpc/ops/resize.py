@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emit.emitter import Emitter
 from lrpc.ops.op import LinearOp, dynamic_size
 from lrpc.rules.sign import Sign
-from passes.graph import static_shape
+from passes.graph import rank_of, size_of, sizes_of, static_shape, values_of
 from passes.numbers import short
 
 _ROUND = {
@@ -63,7 +63,7 @@ class Resize(LinearOp):
         return emit.op("Resize", [*xs, *sizes], "z", **node.attrs)
 
     def transpose(self, emit: Emitter, node: gs.Node, s: gs.Tensor, w: gs.Tensor | None) -> list[gs.Tensor]:
-        rank = len(node.inputs[0].shape)
+        rank = rank_of(node.inputs[0])
         for axis in _resized(node):
             matrix = emit.constant(_matrix(node, axis), f"transpose/matrix{axis}")
             s = _along(emit, s, matrix, axis, rank)
@@ -72,7 +72,7 @@ class Resize(LinearOp):
 
 def _resized(node: gs.Node) -> list[int]:
     """Return the axes that are computed anew: none where all sizes stay, since runtimes copy then."""
-    before, after = (list(tensor.shape[1:]) for tensor in (node.inputs[0], node.outputs[0]))
+    before, after = (sizes_of(tensor, 1) for tensor in (node.inputs[0], node.outputs[0]))
     pairs = enumerate(zip(before, after, strict=True), start=1)
     return [axis for axis, (n, m) in pairs if before != after and (n != m or _scale(node, axis, n, m) != 1)]
 
@@ -89,7 +89,7 @@ def _along(emit: Emitter, s: gs.Tensor, matrix: gs.Tensor, axis: int, rank: int)
 
 def _matrix(node: gs.Node, axis: int) -> np.ndarray:
     """Return which input each output along an axis is made of: (outputs, inputs), rows that add up to 1."""
-    inputs, outputs = int(node.inputs[0].shape[axis]), int(node.outputs[0].shape[axis])
+    inputs, outputs = size_of(node.inputs[0], axis), size_of(node.outputs[0], axis)
     matrix = np.zeros((outputs, inputs))
     for index in range(outputs):
         scale = _scale(node, axis, inputs, outputs)
@@ -108,11 +108,11 @@ def _matrix(node: gs.Node, axis: int) -> np.ndarray:
 
 def _scale(node: gs.Node, axis: int, inputs: int, outputs: int) -> float:
     scales = node.inputs[2] if len(node.inputs) > 2 else None
-    if scales is None or scales.is_empty() or not scales.values.size:
+    if scales is None or scales.is_empty() or not values_of(scales).size:
         return outputs / inputs
-    rank = len(node.inputs[0].shape)
+    rank = rank_of(node.inputs[0])
     axes = [int(a) % rank for a in node.attrs.get("axes", range(rank))]
-    return float(scales.values[axes.index(axis)]) if axis in axes else 1.0
+    return float(values_of(scales)[axes.index(axis)]) if axis in axes else 1.0
 
 
 def _place(node: gs.Node, index: np.floating, inputs: int, outputs: int, scale: np.floating) -> np.floating:

@@ -11,7 +11,7 @@ import onnx_graphsurgeon as gs
 from lrpc.emit.emitter import Emitter, like
 from lrpc.ops.op import Op, dynamic_size
 from lrpc.rules.sign import ANY, Sign
-from passes.graph import static_shape
+from passes.graph import size_of, static_shape
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _numbers(node: gs.Node) -> tuple[float, float, float]:
 
 def _stacked(emit: Emitter, node: gs.Node, value: gs.Tensor, name: str) -> gs.Tensor:
     """Lay a picture out as one map whose rows are channels, so that a pool slides over these."""
-    rows = emit.constant([0, 1, int(node.inputs[0].shape[1]), -1], f"{name}/rows", np.int64)
+    rows = emit.constant([0, 1, size_of(node.inputs[0], 1), -1], f"{name}/rows", np.int64)
     return emit.op("Reshape", [value, rows], f"{name}/stacked")
 
 

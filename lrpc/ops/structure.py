@@ -10,10 +10,9 @@ import onnx_graphsurgeon as gs
 
 from lrpc.emit.emitter import Emitter, like
 from lrpc.ops.convolution import crop
-from lrpc.ops.op import LinearOp, Selection, union
+from lrpc.ops.op import LinearOp, Selection, sign_of, union
 from lrpc.rules.sign import ANY, Sign
-from passes.branches import body_branch
-from passes.graph import constant, static_shape
+from passes.graph import constant, rank_of, size_of, sizes_of, static_shape, values_of
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,6 @@ class Sum(LinearOp):
     def slope(self, node: gs.Node) -> float:
         return float(len(node.inputs))
 
-    def to_body(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
-        """Emit all relevance for the body of a residual block, and zeros for its shortcut."""
-        nothing = emit.op("Mul", [relevance, emit.constant(0.0, "nothing/zero")], "nothing")
-        body = body_branch(node)
-        return [relevance if index == body else nothing for index in range(len(node.inputs))]
-
 
 @dataclass(frozen=True)
 class Identity(Selection):
@@ -74,7 +67,7 @@ class Transpose(Selection):
     """Transpose: relevance goes through the inverse permutation."""
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
-        rank = len(node.inputs[0].shape)
+        rank = rank_of(node.inputs[0])
         forward = node.attrs.get("perm", list(range(rank))[::-1])
         inverse = [int(axis) for axis in np.argsort(forward)]
         return [emit.op("Transpose", [relevance], "transposed", perm=inverse)]
@@ -94,8 +87,8 @@ class Concat(Selection):
         return super().problem(node)
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
-        axis = node.attrs["axis"] % len(node.outputs[0].shape)
-        sizes = [int(tensor.shape[axis]) for tensor in node.inputs]
+        axis = node.attrs["axis"] % rank_of(node.outputs[0])
+        sizes = [size_of(tensor, axis) for tensor in node.inputs]
         ends = np.cumsum(sizes).tolist()
         return [
             crop(emit, relevance, [end - size], [end], f"slice{index}", first_axis=axis)
@@ -110,22 +103,22 @@ class Slice(Selection):
     def problem(self, node: gs.Node) -> str:
         if len(node.inputs) < 5 or any(constant(tensor) is None for tensor in node.inputs[1:]):
             return "it takes a part along a dynamic axis, or from a computed position"
-        if any(step < 1 for step in node.inputs[4].values):
+        if any(step < 1 for step in values_of(node.inputs[4])):
             return "it steps backwards"
         return super().problem(node)
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
         shape = [-1 if size is None else size for size in static_shape(node.outputs[0]) or ()]
         before, behind = [0] * len(shape), [0] * len(shape)
-        for start, _, axis, step in zip(*(tensor.values.tolist() for tensor in node.inputs[1:5]), strict=True):
-            left = int(node.inputs[0].shape[axis]) - start
+        for start, _, axis, step in zip(*(values_of(tensor).tolist() for tensor in node.inputs[1:5]), strict=True):
+            left = size_of(node.inputs[0], axis) - start
             if step > 1:
-                relevance = _spaced(emit, relevance, shape, axis, step, left)
+                relevance = _space(emit, relevance, shape, axis, step, left)
             before[axis], behind[axis] = start, left - shape[axis]
         return [emit.op("Pad", [relevance, emit.constant([*before, *behind], "padded/pads", np.int64)], "padded")]
 
 
-def _spaced(emit: Emitter, value: gs.Tensor, shape: list[int], axis: int, step: int, most: int) -> gs.Tensor:
+def _space(emit: Emitter, value: gs.Tensor, shape: list[int], axis: int, step: int, most: int) -> gs.Tensor:
     """Emit zeros between and behind the values along an axis, `most` of all at most; update its shape."""
     name = f"spaced{axis}"
     pads = [0] * 2 * (len(shape) + 1)
@@ -157,10 +150,10 @@ class Pad(Selection):
     def sign(self, node: gs.Node, inputs: Sequence[Sign]) -> Sign:
         given = len(node.inputs) > 2 and not node.inputs[2].is_empty()
         filling = constant(node.inputs[2]) if given else np.zeros(1)
-        return union(inputs) | (ANY if filling is None else Sign(bool((filling > 0).any()), bool((filling < 0).any())))
+        return union(inputs) | (ANY if filling is None else sign_of(filling))
 
     def gradient(self, emit: Emitter, node: gs.Node, relevance: gs.Tensor) -> list[gs.Tensor]:
-        rank = len(node.inputs[0].shape)
-        begins = [int(p) for p in node.inputs[1].values[1:rank]]
-        ends = [begin + int(n) for begin, n in zip(begins, node.inputs[0].shape[1:], strict=True)]
+        rank = rank_of(node.inputs[0])
+        begins = [int(p) for p in values_of(node.inputs[1])[1:rank]]
+        ends = [begin + n for begin, n in zip(begins, sizes_of(node.inputs[0], 1), strict=True)]
         return [crop(emit, relevance, begins, ends, "unpadded", first_axis=1)]

@@ -13,10 +13,11 @@ from typing import Any
 
 import onnxruntime as ort
 
-import lrpc
 from lrpc.bundle.atomic import beside, check_free, replace
 from lrpc.bundle.manifest import Manifest
+from lrpc.bundle.names import TARGET
 from lrpc.bundle.store import load_manifest
+from lrpc.version import VERSION
 from passes.errors import LrpcError
 
 RUNTIME_VERSION = "1.30.0"
@@ -72,7 +73,7 @@ def _description(manifest: Manifest, title: str) -> dict[str, Any]:
     height, width, _ = manifest.heatmap.shape
     return {
         "title": title,
-        "lrpc": lrpc.__version__,
+        "lrpc": VERSION,
         "file": _MODEL,
         "output": manifest.output.name,
         "count": manifest.output.shape[0],
@@ -102,7 +103,7 @@ def _check_file(file: Path) -> Manifest:
     if others := manifest.others:
         names = ", ".join(other.name for other in others)
         raise LrpcError(f"{file} takes the inputs {names} too; a page has a picture only.")
-    if manifest.seed != "target":
+    if manifest.seed != TARGET:
         raise LrpcError(f"{file} was compiled with --seed-input; a page explains classes.", hint=hint)
     return manifest
 

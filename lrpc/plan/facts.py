@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
+from lrpc.behaviours.linear.rule_signs import box_of
+from lrpc.behaviours.support import Support
 from lrpc.ops import OPS, LinearOp
-from lrpc.ops.op import union
+from lrpc.ops.op import sign_of, union
 from lrpc.plan.plan import Plan
-from lrpc.plan.rule_signs import box_of
-from lrpc.plan.support import Support, supports
-from lrpc.rules.sign import ANY, NON_NEGATIVE, ZEROS, Sign
+from lrpc.plan.support import supports
+from lrpc.rules.sign import ANY, NON_NEGATIVE, Sign
 from passes.graph import Graph, constant
 
 
@@ -45,7 +45,7 @@ def signs(graph: Graph, entry: Sign = ANY) -> dict[str, Sign]:
     for node in graph.nodes:
         op = OPS[node.op]
         fixed = {tensor.name: constant(tensor) for tensor in op.data(node)}  # a Concat may join constants
-        known |= {name: _sign_of(values) for name, values in fixed.items() if values is not None}
+        known |= {name: sign_of(values) for name, values in fixed.items() if values is not None}
         found = op.sign(node, [known[tensor.name] for tensor in op.data(node)])
         known |= {tensor.name: found for tensor in node.outputs}
     return known
@@ -72,7 +72,7 @@ def facts(plan: Plan) -> dict[str, Facts]:
     return {
         node.name: Facts(
             union([known[tensor.name] for tensor in OPS[node.op].data(node)]),
-            *parameter_signs(op, node),
+            *op.parameter_signs(node),
             arriving[node.outputs[0].name],
         )
         for node in plan.graph.nodes
@@ -80,18 +80,5 @@ def facts(plan: Plan) -> dict[str, Facts]:
     }
 
 
-def parameter_signs(op: LinearOp, node: gs.Node) -> tuple[Sign, Sign]:
-    """Return the signs of weight and bias; a layer without parameters weighs its inputs by positive numbers."""
-    weight, bias = op.values(node)
-    return (
-        NON_NEGATIVE if weight is None else _sign_of(weight),
-        ZEROS if bias is None else _sign_of(bias),
-    )
-
-
 def _sign_of_type(dtype: Any) -> Sign:
     return NON_NEGATIVE if isinstance(dtype, np.dtype) and dtype.kind in "ub" else ANY
-
-
-def _sign_of(values: np.ndarray) -> Sign:
-    return Sign(bool((values > 0).any()), bool((values < 0).any()))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
 from lrpc.bundle.input_spec import InputSpec
 from lrpc.bundle.side_inputs import Other
-from passes.graph import Graph, static_shape
+from passes.graph import Graph, dtype_of, static_shape
 
 
 def input_spec(graph: Graph) -> InputSpec | None:
@@ -43,6 +42,5 @@ def _fits(shape: Sequence[int | None], described: Sequence[int]) -> bool:
 def others_in(graph: Graph) -> tuple[Other, ...]:
     """Return the inputs that relevance does not go to, in order."""
     return tuple(
-        Other(tensor.name, np.dtype(tensor.dtype).name, tuple(static_shape(tensor) or ()))
-        for tensor in graph.inputs[1:]
+        Other(tensor.name, dtype_of(tensor).name, tuple(static_shape(tensor) or ())) for tensor in graph.inputs[1:]
     )

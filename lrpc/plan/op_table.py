@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours import meaning
 from lrpc.emit.targets import TARGETS
 from lrpc.ops import OPS, Op
-from lrpc.ops.reduction import Reduction
-from lrpc.plan.plan import misfit
-from lrpc.rules.constructors import RULES, Behaviour, Rule
-from lrpc.rules.kinds import Kind
+from lrpc.rules.behaviours import Behaviour, Rule
+from lrpc.rules.constructors import RULES
 
 COLUMNS = ("op", "kind", "rules", "dimensions", "targets", "tested by")
 
@@ -21,9 +20,6 @@ _BOUNDS: dict[str, dict[str, float]] = {"z_box": {"low": -1.0, "high": 1.0}}
 """What the rules that have no defaults are tried with."""
 _GROUPS = {"relu_": "the ReLU rules"}
 """Names that begin alike, told as one."""
-
-_WINDOWS = (Kind.CONVOLUTION, Kind.AVERAGE_POOL, Kind.MAX_POOL)
-_WITH_ZENNIT = (Kind.CONVOLUTION, Kind.DENSE, Kind.BATCH_NORM, Kind.SUM, Kind.AVERAGE_POOL, Kind.MAX_POOL)
 
 _HEAD = """# Operators
 
@@ -63,10 +59,10 @@ def op_rows() -> list[OpRow]:
         OpRow(
             op.name,
             str(op.kind),
-            tuple(_grouped(_takes(op))),
-            "1, 2, 3" if op.kind in _WINDOWS and not isinstance(op, Reduction) else "any",
+            tuple(_group(_takes(op))),
+            "1, 2, 3" if op.spatial else "any",
             tuple(TARGETS),
-            ("oracle", "zennit") if op.kind in _WITH_ZENNIT and not isinstance(op, Reduction) else ("oracle",),
+            ("oracle", "zennit") if op.zennit else ("oracle",),
         )
         for op in OPS.values()
     ]
@@ -80,10 +76,10 @@ def markdown() -> str:
 
 def _takes(op: Op) -> dict[str, Behaviour]:
     node = _probe(op)
-    return {name: rule for name in RULES if not misfit(op, node, rule := _made(name))}
+    return {name: rule for name in RULES if not meaning(rule := _make(name)).misfit(rule, op, node)}
 
 
-def _made(name: str) -> Behaviour:
+def _make(name: str) -> Behaviour:
     return RULES[name](**_BOUNDS.get(name, {}))
 
 
@@ -94,9 +90,9 @@ def _probe(op: Op) -> gs.Node:
     return gs.Node(op.name, "probe", {}, [x, body], [y])
 
 
-def _grouped(rules: dict[str, Behaviour]) -> Iterable[str]:
+def _group(rules: dict[str, Behaviour]) -> Iterable[str]:
     """Name rules that come together once: every linear rule, the ReLU rules."""
-    linear = [name for name in RULES if isinstance(_made(name), Rule)]
+    linear = [name for name in RULES if isinstance(_make(name), Rule)]
     names = dict.fromkeys("every linear rule" if set(linear) <= set(rules) and n in linear else n for n in rules)
     for prefix, group in _GROUPS.items():
         names = dict.fromkeys(group if name.startswith(prefix) else name for name in names)

@@ -11,30 +11,14 @@ from fnmatch import fnmatchcase
 
 import onnx_graphsurgeon as gs
 
+from lrpc.behaviours import meaning
 from lrpc.composites.composite import Composite, Entry, Place
-from lrpc.ops import OPS, LinearOp, Op
-from lrpc.ops.structure import Sum
-from lrpc.rules.algebra import (
-    ABS,
-    KEEP,
+from lrpc.ops import OPS
+from lrpc.rules.behaviours import (
     Behaviour,
-    BodyOnly,
-    Copy,
-    Fill,
-    Gradient,
-    Pass,
-    ReluBetaSmooth,
-    ReluDeconvNet,
-    ReluGuidedBackprop,
-    Rule,
-    SignalTakesAll,
-    Uniform,
-    WinnerTakeAll,
 )
 from lrpc.rules.kinds import LINEAR, Kind
-from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
-from passes.gates import gated_signal
 from passes.graph import Graph, depending
 
 Overrides = Sequence[tuple[str, Behaviour]]
@@ -137,32 +121,28 @@ def _refusal(graph: Graph, found: Sequence[Problem]) -> str:
 def _row(node: gs.Node, entries: Sequence[tuple[Entry, Place]], composite: Composite, leaves: _Leaves) -> Row | Problem:
     op = OPS.get(node.op)
     if op is None:
-        return Problem(node.name, node.op, *_unsupported(node))
+        return Problem(node.name, node.op, *_why_unsupported(node))
     if reason := op.problem(node):
         return Problem(node.name, node.op, reason)
     kind = op.kind_of(node)
     for entry, place in entries:
         if entry.matches(node.name, node.op, kind, place):
-            reason = misfit(op, node, entry.rule)
+            sense = meaning(entry.rule)
+            reason = sense.misfit(entry.rule, op, node)
             if reason and entry.is_sweeping:
                 continue
             if reason:
                 return Problem(node.name, node.op, f"{entry.rule} does not fit: {reason}", _RULE_HINT)
             why = f"{entry.why} of {leaves.counted}" if entry.leaf and not entry.origin else entry.why
-            return Row(node.name, node.op, kind, _settled(entry.rule, node), why)
+            return Row(node.name, node.op, kind, sense.settle(entry.rule, node), why)
     return Problem(node.name, node.op, f"{composite.name} says nothing about a {kind}", _RULE_HINT)
-
-
-def _settled(rule: Behaviour, node: gs.Node) -> Behaviour:
-    """Name the signal where the graph tells which operand it is."""
-    return SignalTakesAll(gated_signal(node)) if rule == SignalTakesAll() else rule
 
 
 _OPS_HINT = "`lrpc plan --help` lists the rules; the ops that have one are in docs/ops.md."
 _RULE_HINT = "Give a layer its rule with --rule 'LAYER=RULE', or choose a composite that covers it."
 
 
-def _unsupported(node: gs.Node) -> tuple[str, str]:
+def _why_unsupported(node: gs.Node) -> tuple[str, str]:
     """Return why an op has no rule, and what to do about it."""
     if node.op in ("Softmax", "LogSoftmax") and not node.outputs[0].outputs:
         scores = node.inputs[0].name
@@ -170,10 +150,10 @@ def _unsupported(node: gs.Node) -> tuple[str, str]:
             "not piecewise linear; explain the scores before it",
             f"Explain the scores: --output {shlex.quote(scores)}.",
         )
-    return _without_rule(node), _OPS_HINT
+    return _why_without_rule(node), _OPS_HINT
 
 
-def _without_rule(node: gs.Node) -> str:
+def _why_without_rule(node: gs.Node) -> str:
     if node.op == "Softmax":
         return "not piecewise linear, and others read its result: attention has no rules"
     if node.op == "MatMul":
@@ -220,65 +200,22 @@ def _leaves(graph: Graph) -> _Leaves:
     return _Leaves({layer: place for place, layer in enumerate(layers)}, "the linear and pooling layers")
 
 
-def misfit(op: Op, node: gs.Node, rule: Behaviour) -> str:  # noqa: C901  # a line for each member of a closed union
-    """Return why a rule cannot be applied to an op, "" if it can."""
-    match rule:
-        case Rule() if not isinstance(op, LinearOp):
-            return f"{op.name} is not a linear layer; it takes pass, gradient or a rule of its own"
-        case Rule() if (
-            isinstance(op, LinearOp)
-            and not op.parametric
-            and any(t.x not in (KEEP, ABS) or t.w != t.x for s in rule.shares for t in s.terms)
-        ):
-            return f"{op.name} has no parameters; it takes norm, abs_split or gradient"
-        case Rule():
-            return _wrong_channels(node, rule)
-        case Pass() if not op.elementwise:
-            return f"{op.name} changes the shape of its input; pass needs an elementwise layer"
-        case Copy() if op.kind is not Kind.SUM:
-            return "copy is for sums"
-        case BodyOnly() if not isinstance(op, Sum):
-            return "body_only is for sums of branches"
-        case BodyOnly() if body_branch(node) is None:
-            return "its branches have equally many layers, so that none is the body"
-        case Uniform() | SignalTakesAll() if op.kind is not Kind.PRODUCT:
-            return f"{rule} is for products of two computed tensors"
-        case SignalTakesAll(None) if gated_signal(node) is None:
-            return "neither operand is known to be a gate of the other; say which is the signal: gate(signal=0)"
-        case WinnerTakeAll() if op.kind is not Kind.MAX_POOL:
-            return "winner_take_all is for max pools"
-        case ReluDeconvNet() | ReluGuidedBackprop() | ReluBetaSmooth() if op.name != "Relu":
-            return "the ReLU rules are for Relu"
-        case Gradient() | _:
-            return ""
-
-
-def _wrong_channels(node: gs.Node, rule: Rule) -> str:
-    """Return a complaint where bounds are given per channel and their number is not the input's."""
-    shape = list(node.inputs[0].shape or [])
-    channels = shape[1] if len(shape) > 1 else None
-    for term in (term for share in rule.shares for term in share.terms):
-        if isinstance(term.x, Fill) and isinstance(term.x.value, tuple) and len(term.x.value) != channels:
-            return f"it gives bounds for {len(term.x.value)} channels, the layer's input has {channels}"
-    return ""
-
-
 def _check_patterns(graph: Graph, overrides: Overrides) -> None:
     problems = [
         Problem("-", "-", f"--rule {pattern!r} {reason}", "`lrpc plan` lists the layers.")
         for pattern, rule in overrides
-        if (reason := _unused(graph, pattern, rule))
+        if (reason := _why_unused(graph, pattern, rule))
     ]
     if problems:
         raise LrpcError(f"{len(problems)} of {len(overrides)} rule patterns cannot be used on {graph.name}.", problems)
 
 
-def _unused(graph: Graph, pattern: str, rule: Behaviour) -> str:
+def _why_unused(graph: Graph, pattern: str, rule: Behaviour) -> str:
     """Return why a pattern gives its rule to no layer at all, "" if it does."""
     matched = [node for node in graph.nodes if fnmatchcase(node.name, pattern)]
     if not matched:
         return f"matches no layer{_guess(pattern, [node.name for node in graph.nodes])}"
-    reasons = [misfit(OPS[node.op], node, rule) for node in matched if node.op in OPS]
+    reasons = [meaning(rule).misfit(rule, OPS[node.op], node) for node in matched if node.op in OPS]
     if reasons and all(reasons) and len(matched) > 1:
         return f"matches {len(matched)} layers, and {rule} fits none of them: {reasons[0]}"
     return ""

@@ -9,27 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from lrpc.behaviours.linear.rule_signs import gamma_of, gates_its_own_z, leanings, modify_sign, one_side
+from lrpc.behaviours.support import Support
 from lrpc.plan.facts import Facts, facts
 from lrpc.plan.plan import Plan
-from lrpc.plan.rule_signs import gamma_of, gates_its_own_z, leanings, modified, one_side
-from lrpc.plan.support import Support
-from lrpc.rules.algebra import (
-    ABS,
-    KEEP,
-    ZERO,
-    Abs,
-    Boost,
-    Gate,
-    Mod,
-    Neg,
-    Pos,
-    Rule,
-    Scaled,
-    Share,
-    Side,
-    Term,
-    Test,
-)
+from lrpc.rules.algebra import ABS, KEEP, ZERO, Abs, Boost, Gate, Mod, Neg, Pos, Rule, Scaled, Share, Side, Term, Test
 from lrpc.rules.sign import ZEROS, Sign
 
 Step = Callable[[Rule, Facts], Rule]
@@ -43,13 +27,13 @@ def simplify(plan: Plan, *, tunable: bool = False) -> Plan:
     known = facts(plan)
     steps = [step for step in STEPS if not (tunable and step is merge_gamma)]
     rows = [
-        replace(row, rule=simplified(row.rule, known[row.layer], steps)) if isinstance(row.rule, Rule) else row
+        replace(row, rule=simplify_rule(row.rule, known[row.layer], steps)) if isinstance(row.rule, Rule) else row
         for row in plan.rows
     ]
     return replace(plan, rows=tuple(rows))
 
 
-def simplified(rule: Rule, known: Facts, steps: list[Step] | None = None) -> Rule:
+def simplify_rule(rule: Rule, known: Facts, steps: list[Step] | None = None) -> Rule:
     """Apply every step to one rule, in order."""
     for step in STEPS if steps is None else steps:
         rule = step(rule, known)
@@ -75,7 +59,7 @@ def drop_idle_gates(rule: Rule, known: Facts) -> Rule:
     if any(idle):
         kept = tuple(share for share, gone in zip(rule.shares, idle, strict=True) if not gone)
         rule = replace(rule, shares=kept)
-    return _each_share(rule, lambda share: _ungated(share, known))
+    return _each_share(rule, lambda share: _drop_gate(share, known))
 
 
 def merge_gamma(rule: Rule, known: Facts) -> Rule:
@@ -92,10 +76,10 @@ def merge_gamma(rule: Rule, known: Facts) -> Rule:
     gamma, stabilizer = gamma_of(rule), rule.stabilizer
     if gamma is None or rule.share_bias or stabilizer.scale != "none" or not stabilizer.signed:
         return rule
-    simpler = simplified(rule, known, [drop_idle_modifiers, drop_idle_gates])
+    simpler = simplify_rule(rule, known, [drop_idle_modifiers, drop_idle_gates])
     if sum(len(share.terms) for share in simpler.shares) < 2:
         return rule
-    return _merged(rule, known, gamma) if gates_its_own_z(rule, known.b) else rule
+    return _merge(rule, known, gamma) if gates_its_own_z(rule, known.b) else rule
 
 
 def know_the_side(rule: Rule, known: Facts) -> Rule:
@@ -106,7 +90,7 @@ def know_the_side(rule: Rule, known: Facts) -> Rule:
     """
     if not rule.stabilizer.signed:
         return rule
-    return _each_share(rule, lambda share: _sided(share, known))
+    return _each_share(rule, lambda share: _know_side(share, known))
 
 
 STEPS: tuple[Step, ...] = (merge_gamma, drop_idle_modifiers, drop_idle_gates, know_the_side)
@@ -125,11 +109,11 @@ def _live_terms(share: Share, known: Facts) -> tuple[Term, ...]:
 
 
 def _is_live(term: Term, known: Facts) -> bool:
-    return term.b != ZERO or ZEROS not in (modified(term.x, known.x), modified(term.w, known.w))
+    return term.b != ZERO or ZEROS not in (modify_sign(term.x, known.x), modify_sign(term.w, known.w))
 
 
 def _idle_bias(term: Term, known: Facts) -> Mod:
-    return ZERO if modified(term.b, known.b) == ZEROS else _idle(term.b, known.b)
+    return ZERO if modify_sign(term.b, known.b) == ZEROS else _idle(term.b, known.b)
 
 
 def _as_itself(term: Term, known: Facts) -> Term:
@@ -144,7 +128,7 @@ def _idle(mod: Mod, value: Sign) -> Mod:
             return KEEP
         case Neg() if not value.positive:
             return KEEP
-        case Boost(_, part) if modified(part, value) == ZEROS:
+        case Boost(_, part) if modify_sign(part, value) == ZEROS:
             return KEEP
         case _:
             return mod
@@ -154,12 +138,12 @@ def _tests_z(gate: Gate, known: Facts) -> bool:
     return gate.bias or known.b == ZEROS
 
 
-def _ungated(share: Share, known: Facts) -> Share:
+def _drop_gate(share: Share, known: Facts) -> Share:
     always = share.gate.test in (Test.POSITIVE, Test.NON_NEGATIVE, Test.NONZERO) and _tests_z(share.gate, known)
     return replace(share, gate=Gate()) if always else share
 
 
-def _merged(rule: Rule, known: Facts, gamma: float) -> Rule:
+def _merge(rule: Rule, known: Facts, gamma: float) -> Rule:
     factor, part = 1 + gamma / 2, gamma / (2 + gamma)
     upper = rule.shares[0]
     b, size = (ZERO, ZERO) if upper.terms[0].b == ZERO else (KEEP, Scaled(part, ABS))
@@ -172,7 +156,7 @@ def _merged(rule: Rule, known: Facts, gamma: float) -> Rule:
     return replace(rule, shares=(Share(terms, gate=gate),), stabilizer=stabilizer)
 
 
-def _sided(share: Share, known: Facts) -> Share:
+def _know_side(share: Share, known: Facts) -> Share:
     found = one_side(share, known.x, known.w, known.b)
     if found is not Side.EITHER:
         return replace(share, side=found, everywhere=True)

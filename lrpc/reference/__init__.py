@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrpc.rules.constructors import Behaviour
+from lrpc.rules.behaviours import Behaviour
 from passes.errors import LrpcError
 from passes.graph import Graph
 

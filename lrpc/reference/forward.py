@@ -56,10 +56,21 @@ def _gemm(inputs: list[Tensor], a: Attributes) -> Tensor:
 
 
 def _batch_norm(inputs: list[Tensor], a: Attributes) -> Tensor:
-    x, weight, bias, mean, var = inputs
-    shape = (1, -1, *[1] * (x.ndim - 2))
+    x, *parameters = inputs
+    return _scale_and_shift([x, *_batch_norm_parameters(parameters, a)], a)
+
+
+def _batch_norm_parameters(parameters: list[Tensor], a: Attributes) -> list[Tensor]:
+    weight, bias, mean, var = parameters
     scale = weight / torch.sqrt(var + a.get("epsilon", 1e-5))
-    return x * scale.reshape(shape) + (bias - mean * scale).reshape(shape)
+    return [scale, bias - mean * scale]
+
+
+def _scale_and_shift(inputs: list[Tensor], a: Attributes) -> Tensor:
+    """x * scale + shift, by channel."""
+    x, scale, shift = inputs
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    return x * scale.reshape(shape) + shift.reshape(shape)
 
 
 def _max_pool(inputs: list[Tensor], a: Attributes) -> Tensor:
@@ -307,3 +318,11 @@ FORWARD: dict[str, Forward] = {
 
 MULTIPLE = {"Sum", "Concat", "Mul"}
 """Ops all of whose inputs carry relevance; of every other op it is the first."""
+
+UNWEIGHTED = {"Resize", "ReduceSum", "ReduceMean"}
+"""Linear ops whose further inputs are sizes, or axes: no modifier changes these."""
+
+WEIGHTED_AS: dict[str, tuple[Forward, Callable[[list[Tensor], Attributes], list[Tensor]]]] = {
+    "BatchNormalization": (_scale_and_shift, _batch_norm_parameters),
+}
+"""Linear ops whose inputs are not weight and bias: a form that takes these, and what makes them of the parameters."""

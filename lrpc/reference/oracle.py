@@ -14,40 +14,42 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import torch
 
-from lrpc.reference.forward import FORWARD, MULTIPLE
+from lrpc.reference.forward import FORWARD, MULTIPLE, UNWEIGHTED, WEIGHTED_AS
 from lrpc.rules.algebra import (
     Abs,
-    Behaviour,
-    BodyOnly,
     Boost,
-    Copy,
     Fill,
     Gate,
-    Gradient,
     Keep,
     Mod,
     Neg,
-    Pass,
     Pos,
-    ReluBetaSmooth,
-    ReluDeconvNet,
-    ReluGuidedBackprop,
     Rule,
     Scaled,
     Share,
     Side,
-    SignalTakesAll,
     Square,
     Term,
     Test,
-    Uniform,
-    WinnerTakeAll,
     Zero,
 )
+from lrpc.rules.behaviours import (
+    Behaviour,
+    BodyOnly,
+    Copy,
+    Gradient,
+    Pass,
+    ReluBetaSmooth,
+    ReluDeconvNet,
+    ReluGuidedBackprop,
+    SignalTakesAll,
+    Uniform,
+    WinnerTakeAll,
+)
 from lrpc.rules.stabilizer import Stabilizer
-from passes.branches import body_branch
 from passes.errors import LrpcError, Problem
-from passes.graph import Graph, constant
+from passes.graph import Graph, constant, producer, sizes_of
+from passes.graph.branches import body_branch
 
 Tensor = torch.Tensor
 
@@ -158,26 +160,22 @@ class Layer:
 
     def linear(self, xs: list[Tensor], w: Mod, b: Mod) -> Tensor:
         """Compute f(xs; w', b') with the parameters modified."""
-        if self.op == "BatchNormalization":
-            return self._affine(xs[0], w, b)
-        if self.op in ("Resize", "ReduceSum", "ReduceMean"):
-            return self(xs)  # its parameters are sizes, or axes
-        weight = [modified(p, w) for p in self.parameters[:1]]
-        bias = [modified(p, b) for p in self.parameters[1:] if p.numel()]
-        return FORWARD[self.op]([*xs, *weight, *bias], self.attributes)
-
-    def _affine(self, x: Tensor, w: Mod, b: Mod) -> Tensor:
-        gamma, beta, mean, var = self.parameters
-        scale = gamma / torch.sqrt(var + self.attributes.get("epsilon", 1e-5))
-        shape = (1, -1, *[1] * (x.ndim - 2))
-        shift = modified(beta - mean * scale, b)
-        return x * modified(scale, w).reshape(shape) + shift.reshape(shape)
+        if self.op in UNWEIGHTED:
+            return self(xs)
+        form, parameters = FORWARD[self.op], self.parameters
+        if self.op in WEIGHTED_AS:
+            form, read = WEIGHTED_AS[self.op]
+            parameters = read(parameters, self.attributes)
+        weight = [modified(p, w) for p in parameters[:1]]
+        bias = [modified(p, b) for p in parameters[1:] if p.numel()]
+        return form([*xs, *weight, *bias], self.attributes)
 
 
 def _positions(node: gs.Node) -> tuple[int, ...]:
-    (*_, flatten) = (None, *node.inputs[0].inputs) if node.op == "Gemm" else (None,)
-    made = flatten is not None and flatten.name == f"{node.name}.flatten"
-    return tuple(int(size) for size in flatten.inputs[0].shape[1:-1]) if made else ()
+    flatten = producer(node.inputs[0]) if node.op == "Gemm" else None
+    if flatten is None or flatten.name != f"{node.name}.flatten":
+        return ()
+    return tuple(sizes_of(flatten.inputs[0], 1)[:-1])
 
 
 def explain_layer(  # noqa: C901  # a line for each member of a closed union

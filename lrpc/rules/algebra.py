@@ -6,8 +6,8 @@ Every linear rule has the one form
     d    = sum over the share's terms  sign * f(x'; w', b')
 
 where x', w', b' are the layer's input, weight and bias after a modifier (`Mod`), f is the layer's
-linear map, J_{w'} its Jacobian and st the rule's stabilizer. Behaviours that are no such rule
-(`Pass`, `Gradient`, ...) are further members of the closed union `Behaviour`.
+linear map, J_{w'} its Jacobian and st the rule's stabilizer. What is no such rule (`Pass`, `Gradient`, ...) is in
+`lrpc.rules.behaviours`.
 
 A few members only come up when facts simplify a rule (`lrpc.plan.simplify`): a `Share.side`, a `Term` whose sign
 follows its output, the test `NONZERO`, and a `Scaled` modifier. No rule is written in them.
@@ -15,10 +15,11 @@ follows its output, the test `NONZERO`, and a `Scaled` modifier. No rule is writ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
-from lrpc.rules.stabilizer import Stabilizer, shortest
+from lrpc.rules.call import Call
+from lrpc.rules.stabilizer import Stabilizer
 
 # --- modifiers -------------------------------------------------------------------------------------
 
@@ -139,121 +140,21 @@ class Share:
 
 @dataclass(frozen=True)
 class Rule:
-    """A linear rule. `text` is how it prints and parses again; equality is that of the algebra.
+    """A linear rule. call: the name and the arguments that users know it by; facts that simplify it leave them alone.
 
     share_bias: what the bias earns in a share, b' * gate * R / st(d), is handed to the inputs in equal
     parts, instead of being absorbed.
     """
 
-    text: str = field(compare=False)
+    call: Call
     shares: tuple[Share, ...]
     stabilizer: Stabilizer
     share_bias: bool = False
 
-    def __str__(self) -> str:
-        return self.text
-
-
-# --- behaviours beside the linear rules --------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Pass:
-    """R_in = R_out, for a layer that keeps its input's shape."""
+    @property
+    def name(self) -> str:
+        """What it is called, without its arguments."""
+        return self.call.name
 
     def __str__(self) -> str:
-        return "pass"
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """R_in = J^T R_out: the plain vector-Jacobian product."""
-
-    def __str__(self) -> str:
-        return "gradient"
-
-
-@dataclass(frozen=True)
-class Copy:
-    """Every branch of a sum gets the whole R_out: a functional `+` under zennit."""
-
-    def __str__(self) -> str:
-        return "copy"
-
-
-@dataclass(frozen=True)
-class BodyOnly:
-    """A residual sum hands its relevance to its body, the branch with the most layers, and none to the shortcut."""
-
-    def __str__(self) -> str:
-        return "body_only"
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """Every operand of a product gets an equal part of R_out. Source: Achtibat et al. 2024 (AttnLRP)."""
-
-    def __str__(self) -> str:
-        return "uniform"
-
-
-@dataclass(frozen=True)
-class SignalTakesAll:
-    """A product hands its relevance to the operand that is the signal, and none to its gate.
-
-    signal: the operand's index. None stands for the one that the graph tells, and no plan holds it.
-    """
-
-    signal: int | None = None
-
-    def __str__(self) -> str:
-        return "gate" if self.signal is None else f"gate(signal={self.signal})"
-
-
-@dataclass(frozen=True)
-class WinnerTakeAll:
-    """A max-pool window gives its relevance to its maximum, to the first one on ties."""
-
-    def __str__(self) -> str:
-        return "winner_take_all"
-
-
-@dataclass(frozen=True)
-class ReluDeconvNet:
-    """R_in = max(R_out, 0). Source: Zeiler and Fergus 2014."""
-
-    def __str__(self) -> str:
-        return "relu_deconvnet"
-
-
-@dataclass(frozen=True)
-class ReluGuidedBackprop:
-    """R_in = relu'(x) * max(R_out, 0). Source: Springenberg et al. 2015."""
-
-    def __str__(self) -> str:
-        return "relu_guided_backprop"
-
-
-@dataclass(frozen=True)
-class ReluBetaSmooth:
-    """R_in = sigmoid(beta * x) * R_out. Source: Dombrowski et al. 2019."""
-
-    beta: float = 10.0
-
-    def __str__(self) -> str:
-        return f"relu_beta_smooth({shortest(self.beta)})"
-
-
-Behaviour = (
-    Rule
-    | Pass
-    | Gradient
-    | Copy
-    | BodyOnly
-    | Uniform
-    | SignalTakesAll
-    | WinnerTakeAll
-    | ReluDeconvNet
-    | ReluGuidedBackprop
-    | ReluBetaSmooth
-)
+        return str(self.call)

@@ -1,11 +1,13 @@
-"""How rule constructors read their arguments, and how a rule comes to print as it parses."""
+"""How rule constructors read their arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from lrpc.rules.algebra import KEEP, ZERO, Mod, Rule, Share
-from lrpc.rules.stabilizer import Stabilizer, shortest
+from lrpc.rules.call import Call
+from lrpc.rules.stabilizer import Stabilizer
 from lrpc.rules.values import finite, flag
 
 Epsilon = Stabilizer | float | str
@@ -39,28 +41,20 @@ def linear_rule(
     name: str,
     shares: tuple[Share, ...],
     stabilizer: Epsilon,
-    shown: tuple[object, ...] = (),
+    leading: Mapping[str, object] = MappingProxyType({}),
     zero_params: ZeroParams = None,
     share_bias: bool = False,
-    options: tuple[str, ...] = (),
+    options: Mapping[str, object] = MappingProxyType({}),
 ) -> Rule:
-    """Build a rule with the text that parses to it. shown: its leading arguments.  options: its last ones."""
+    """Build a rule. leading: the arguments that are told first, whatever they are.  options: the last, where set."""
     if flag("share_bias", share_bias) and zero_params:
         raise ValueError("a bias is either zeroed (zero_params) or shared out (share_bias), not both")
     st = Stabilizer.of(stabilizer)
-    arguments = [number(value) for value in shown]
+    arguments = dict(leading)
     if name == "epsilon":
-        arguments.append(str(st))
+        arguments["epsilon"] = st
     elif st != Stabilizer():
-        arguments.append(f"stabilizer={st}")
-    arguments += ["zero_params='bias'"] if zero_params else []
-    arguments += ["share_bias=True"] if share_bias else []
-    arguments += options
-    return Rule(f"{name}({', '.join(arguments)})" if arguments else name, shares, st, share_bias)
-
-
-def number(value: object) -> str:
-    """Print a number, or a list of them, so that it parses to the same."""
-    if isinstance(value, tuple):
-        return "[" + ", ".join(map(number, value)) + "]"
-    return shortest(value) if isinstance(value, (int, float)) else str(value)
+        arguments["stabilizer"] = st
+    given = {"zero_params": "bias" if zero_params else None, "share_bias": share_bias, **options}
+    arguments |= {key: value for key, value in given.items() if value}
+    return Rule(Call(name, tuple(arguments.items())), shares, st, share_bias)

@@ -1,7 +1,7 @@
 """Relevance rules by their names in the field, with zennit's parameters and defaults.
 
 Each constructor returns a value of the algebra in `lrpc.rules.algebra`; a new rule is one function here and
-one line of `RULES`.
+one line of `RULES`. Behaviours that are no linear rules (`lrpc.rules.behaviours`) are called as they are.
 
 Parameters that many share:
 stabilizer (or epsilon): a `Stabilizer`, its epsilon (default 1e-6), or its text.
@@ -21,44 +21,21 @@ from lrpc.rules.algebra import (
     POS,
     SQUARE,
     ZERO,
-    Behaviour,
-    BodyOnly,
     Boost,
-    Copy,
     Fill,
     Gate,
-    Gradient,
-    Pass,
-    ReluBetaSmooth,
-    ReluDeconvNet,
-    ReluGuidedBackprop,
-    Rule,
     Share,
-    SignalTakesAll,
     Term,
     Test,
-    Uniform,
-    WinnerTakeAll,
 )
-from lrpc.rules.arguments import Bound, Epsilon, ZeroParams, bias_mod, bound, linear_rule, number, values
+from lrpc.rules.arguments import Bound, Epsilon, ZeroParams, bias_mod, bound, linear_rule, values
+from lrpc.rules.behaviours import PLAIN, Behaviour, Pass, Rule, SignalTakesAll
 from lrpc.rules.values import at_least_zero, flag
 
 __all__ = [
     "RULES",
-    "Behaviour",
-    "BodyOnly",
     "Bound",
-    "Copy",
     "Epsilon",
-    "Gradient",
-    "Pass",
-    "ReluBetaSmooth",
-    "ReluDeconvNet",
-    "ReluGuidedBackprop",
-    "Rule",
-    "SignalTakesAll",
-    "Uniform",
-    "WinnerTakeAll",
     "ZeroParams",
     "abs_split",
     "affine",
@@ -72,7 +49,6 @@ __all__ = [
     "lrp_0",
     "norm",
     "pass_",
-    "relu_beta_smooth",
     "w_square",
     "z_box",
     "z_plus",
@@ -86,7 +62,7 @@ def epsilon(epsilon: Epsilon = 1e-6, zero_params: ZeroParams = None, share_bias:
 
     Unbounded: |R_in| grows with 1/|z|.   Source: Bach et al. 2015.
     """
-    return linear_rule("epsilon", _by_contribution(zero_params), epsilon, (), zero_params, share_bias)
+    return linear_rule("epsilon", _by_contribution(zero_params), epsilon, {}, zero_params, share_bias)
 
 
 def lrp_0(zero_params: ZeroParams = None, share_bias: bool = False) -> Rule:
@@ -94,7 +70,7 @@ def lrp_0(zero_params: ZeroParams = None, share_bias: bool = False) -> Rule:
 
     R_in = x * J_w^T[R / z]                                 Source: Bach et al. 2015.
     """
-    return linear_rule("epsilon", _by_contribution(zero_params), 0.0, (), zero_params, share_bias)
+    return linear_rule("epsilon", _by_contribution(zero_params), 0.0, {}, zero_params, share_bias)
 
 
 def gamma(
@@ -115,8 +91,9 @@ def gamma(
     """
     gamma = at_least_zero("gamma", gamma)
     shares = _gamma_shares(gamma, zero_params, Test.POSITIVE, compat)
-    options = ("compat=True",) if flag("compat", compat) else ()
-    return linear_rule("gamma", shares, stabilizer, (gamma,), zero_params, share_bias, options)
+    return linear_rule(
+        "gamma", shares, stabilizer, {"gamma": gamma}, zero_params, share_bias, {"compat": flag("compat", compat)}
+    )
 
 
 def gamma_plain(
@@ -133,7 +110,7 @@ def gamma_plain(
     gamma = at_least_zero("gamma", gamma)
     up = Boost(gamma, POS)
     shares = (Share((Term(KEEP, up, bias_mod(zero_params, up)),)),)
-    return linear_rule("gamma_plain", shares, stabilizer, (gamma,), zero_params, share_bias)
+    return linear_rule("gamma_plain", shares, stabilizer, {"gamma": gamma}, zero_params, share_bias)
 
 
 def gamma_symmetric(
@@ -149,7 +126,7 @@ def gamma_symmetric(
     """
     gamma = at_least_zero("gamma", gamma)
     shares = _gamma_shares(gamma, zero_params, Test.NON_NEGATIVE, compat=False)
-    return linear_rule("gamma_symmetric", shares, stabilizer, (gamma,), zero_params, share_bias)
+    return linear_rule("gamma_symmetric", shares, stabilizer, {"gamma": gamma}, zero_params, share_bias)
 
 
 def z_plus(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None, share_bias: bool = False) -> Rule:
@@ -159,7 +136,7 @@ def z_plus(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None, share_bia
 
     Bounded: sum |R_in| <= sum |R_out|.   Source: Bach et al. 2015; Montavon et al. 2017.
     """
-    return linear_rule("z_plus", (_positive(zero_params),), stabilizer, (), zero_params, share_bias)
+    return linear_rule("z_plus", (_positive(zero_params),), stabilizer, {}, zero_params, share_bias)
 
 
 def alpha_beta(
@@ -181,7 +158,7 @@ def alpha_beta(
         raise ValueError(f"alpha - beta must be 1, not {alpha:g} - {beta:g}")
     negative = Share((Term(POS, NEG, bias_mod(zero_params, NEG)), Term(NEG, POS, ZERO)), weight=-beta)
     shares = (_positive(zero_params, alpha), negative)
-    return linear_rule("alpha_beta", shares, stabilizer, (alpha, beta), zero_params, share_bias)
+    return linear_rule("alpha_beta", shares, stabilizer, {"alpha": alpha, "beta": beta}, zero_params, share_bias)
 
 
 def z_box(low: Bound, high: Bound, stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
@@ -202,8 +179,7 @@ def z_box(low: Bound, high: Bound, stabilizer: Epsilon = 1e-6, zero_params: Zero
         Term(Fill(below), POS, bias_mod(zero_params, POS), sign=-1),
         Term(Fill(above), NEG, bias_mod(zero_params, NEG), sign=-1),
     )
-    bounds = (f"low={number(below)}", f"high={number(above)}")
-    return linear_rule("z_box", (Share(terms),), stabilizer, bounds, zero_params)
+    return linear_rule("z_box", (Share(terms),), stabilizer, {"low": below, "high": above}, zero_params)
 
 
 def w_square(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
@@ -214,7 +190,7 @@ def w_square(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule
     Bounded: sum |R_in| <= sum |R_out|.                     Source: Montavon et al. 2017.
     """
     term = Term(ONE, SQUARE, bias_mod(zero_params, SQUARE))
-    return linear_rule("w_square", (Share((term,)),), stabilizer, (), zero_params)
+    return linear_rule("w_square", (Share((term,)),), stabilizer, {}, zero_params)
 
 
 def flat(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
@@ -244,7 +220,7 @@ def abs_split(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None, share_
     Bounded: sum |R_in| <= sum |R_out|. What speaks against the output counts as much as what speaks for it.
     """
     shares = (Share((Term(ABS, ABS, bias_mod(zero_params, ABS)),)),)
-    return linear_rule("abs_split", shares, stabilizer, (), zero_params, share_bias)
+    return linear_rule("abs_split", shares, stabilizer, {}, zero_params, share_bias)
 
 
 def affine(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
@@ -252,7 +228,7 @@ def affine(stabilizer: Epsilon = 1e-6, zero_params: ZeroParams = None) -> Rule:
 
     R_in = x * scale * R / st(x * scale + shift); the shift absorbs its part.
     """
-    return linear_rule("affine", _by_contribution(zero_params), stabilizer, (), zero_params)
+    return linear_rule("affine", _by_contribution(zero_params), stabilizer, {}, zero_params)
 
 
 def pass_() -> Pass:
@@ -263,20 +239,11 @@ def pass_() -> Pass:
 def gate(signal: int | None = None) -> SignalTakesAll:
     """Hand a product's relevance to its signal, the operand 0 or 1; the gate on it gets none.
 
-    R_signal = R, R_gate = 0.   Without `signal` it is the operand that the other one is a gate of (`passes.gates`).
+    R_signal = R, R_gate = 0.   Without `signal` it is the operand that the other one is a gate of
+    (`passes.graph.gates`).
     Source: Arras et al. 2017 for LSTMs; Achtibat et al. 2024.
     """
-    if signal is not None and (type(signal) is not int or signal not in (0, 1)):
-        raise ValueError(f"a product has the operands 0 and 1, signal cannot be {signal!r}")
     return SignalTakesAll(signal)
-
-
-def relu_beta_smooth(beta: float = 10.0) -> ReluBetaSmooth:
-    """Smooth a ReLU's gradient to a sigmoid: R_in = sigmoid(beta * x) * R_out.
-
-    beta: how steep it is, at least 0.                      Source: Dombrowski et al. 2019.
-    """
-    return ReluBetaSmooth(at_least_zero("beta", beta))
 
 
 RULES: dict[str, Callable[..., Behaviour]] = {
@@ -293,16 +260,7 @@ RULES: dict[str, Callable[..., Behaviour]] = {
     "norm": norm,
     "abs_split": abs_split,
     "affine": affine,
-    "pass": Pass,
-    "gradient": Gradient,
-    "copy": Copy,
-    "body_only": BodyOnly,
-    "uniform": Uniform,
-    "gate": gate,
-    "winner_take_all": WinnerTakeAll,
-    "relu_deconvnet": ReluDeconvNet,
-    "relu_guided_backprop": ReluGuidedBackprop,
-    "relu_beta_smooth": relu_beta_smooth,
+    **PLAIN,
 }
 
 # --- shares that several rules are made of ------------------------------------------------------------

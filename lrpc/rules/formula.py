@@ -15,7 +15,6 @@ from lrpc.rules.algebra import (
     ONE,
     ZERO,
     Abs,
-    Behaviour,
     Boost,
     Fill,
     Gate,
@@ -32,6 +31,7 @@ from lrpc.rules.algebra import (
     Test,
     Zero,
 )
+from lrpc.rules.behaviours import Behaviour
 from lrpc.rules.stabilizer import Stabilizer
 
 
@@ -82,27 +82,27 @@ def _sum(terms: tuple[Term, ...], texts: list[str]) -> str:
 
 
 def _backward(term: Term, parametric: bool) -> str:
-    x = modified("x", term.x)
+    x = mod_text("x", term.x)
     factor = "" if term.x == ONE else f"({x}) " if x.startswith("-") else f"{x} "
-    jacobian = f"J_{_grouped(modified('w', term.w))}" if parametric else "J"
+    jacobian = f"J_{_group(mod_text('w', term.w))}" if parametric else "J"
     return f"{factor}{jacobian}" + (f" sgn({_output(term, parametric)})" if term.follows else "")
 
 
 def _denominator(share: Share, stabilizer: Stabilizer, parametric: bool) -> str:
     outputs = [_output(term, parametric) for term in share.terms]
     sizes = [f"|{z}|" if term.follows else z for term, z in zip(share.terms, outputs, strict=True)]
-    return _stabilized(_sum(share.terms, sizes), len(sizes) > 1, stabilizer, share.side)
+    return _stabilize(_sum(share.terms, sizes), len(sizes) > 1, stabilizer, share.side)
 
 
 def _output(term: Term, parametric: bool) -> str:
     if (term.x, term.w) == (KEEP, KEEP) and (term.b == KEEP or not parametric):
         return "z"
     if not parametric:
-        return f"f({modified('x', term.x)})"
-    return f"f({modified('x', term.x)}; {modified('w', term.w)}, {modified('b', term.b)})"
+        return f"f({mod_text('x', term.x)})"
+    return f"f({mod_text('x', term.x)}; {mod_text('w', term.w)}, {mod_text('b', term.b)})"
 
 
-def _stabilized(d: str, several: bool, stabilizer: Stabilizer, side: Side) -> str:
+def _stabilize(d: str, several: bool, stabilizer: Stabilizer, side: Side) -> str:
     margin = _margin(stabilizer)
     sign = "" if side is Side.POSITIVE or not stabilizer.signed else "-" if side is Side.NEGATIVE else "sgn "
     if margin == "0":
@@ -126,7 +126,7 @@ def _gate(gate: Gate, parametric: bool) -> str:
     return f"[{'z' if gate.bias or not parametric else 'f(x; w, 0)'} {gate.test.value}]"
 
 
-def modified(name: str, mod: Mod) -> str:
+def mod_text(name: str, mod: Mod) -> str:
     """Return mod(v) of the value called `name`."""
     match mod:
         case Keep():
@@ -142,9 +142,9 @@ def modified(name: str, mod: Mod) -> str:
         case Square():
             return f"{name}^2"
         case Boost(gamma, part):
-            return f"{name} + {gamma:.3g} {modified(name, part)}"
+            return f"{name} + {gamma:.3g} {mod_text(name, part)}"
         case Scaled(factor, part):
-            inner = modified(name, part)
+            inner = mod_text(name, part)
             return f"{factor:.3g} ({inner})" if " " in inner else f"{factor:.3g} {inner}"
         case Fill(value):
             return "[" + ", ".join(f"{v:.3g}" for v in value) + "]" if isinstance(value, tuple) else f"{value:.3g}"
@@ -152,5 +152,5 @@ def modified(name: str, mod: Mod) -> str:
             assert_never(mod)
 
 
-def _grouped(text: str) -> str:
+def _group(text: str) -> str:
     return text if text == "w" else "{" + text + "}"

@@ -6,7 +6,8 @@ import ast
 import difflib
 import inspect
 
-from lrpc.rules.constructors import RULES, Behaviour
+from lrpc.rules.behaviours import Behaviour
+from lrpc.rules.constructors import RULES
 
 
 def parse_rule(text: str) -> Behaviour:

@@ -8,6 +8,7 @@ from typing import Any
 import onnxruntime as ort
 
 from lrpc.bundle.manifest import Manifest
+from lrpc.bundle.names import HEALTH, RELEVANCE, SEED
 from passes.errors import LrpcError
 
 Shape = tuple[int | None, ...] | None
@@ -24,7 +25,7 @@ def check_explain(session: ort.InferenceSession, manifest: Manifest, file: str) 
     entry = manifest.picture or manifest.input
     inputs: dict[str, Shape] = {entry.name: entry.shape, manifest.seed: None, **dict.fromkeys(_others(manifest))}
     relevance = None if None in manifest.input.shape else manifest.input.shape
-    outputs: dict[str, Shape] = {manifest.output.name: manifest.output.shape, "relevance": relevance, "health": (4,)}
+    outputs: dict[str, Shape] = {manifest.output.name: manifest.output.shape, RELEVANCE: relevance, HEALTH: (4,)}
     tunables = {tunable.name: None for tunable in manifest.tunables}
     _check(inputs, session.get_inputs(), f"{file} has no input")
     _check(outputs, session.get_outputs(), f"{file} has no output")
@@ -37,10 +38,10 @@ def check_pair(forward: ort.InferenceSession, relevance: ort.InferenceSession, m
     outputs: dict[str, Shape] = {manifest.output.name: manifest.output.shape}
     _check(inputs, forward.get_inputs(), f"forward.onnx in {folder} has no input")
     _check(outputs, forward.get_outputs(), f"forward.onnx in {folder} has no output")
-    _check({"seed": None}, relevance.get_inputs(), f"relevance.onnx in {folder} has no input")
-    _check({"relevance": None}, relevance.get_outputs(), f"relevance.onnx in {folder} has no output")
+    _check({SEED: None}, relevance.get_inputs(), f"relevance.onnx in {folder} has no input")
+    _check({RELEVANCE: None}, relevance.get_outputs(), f"relevance.onnx in {folder} has no output")
     handed = [value.name for value in (*forward.get_inputs(), *forward.get_outputs())]
-    taken = {value.name for value in relevance.get_inputs()} - {"seed"}
+    taken = {value.name for value in relevance.get_inputs()} - {SEED}
     if missing := sorted(taken - set(handed)):
         raise _refusal(f"relevance.onnx in {folder} reads {_shown(missing[0])}, which forward.onnx does not return")
 

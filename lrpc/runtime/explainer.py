@@ -5,25 +5,23 @@ This module and `lrpc.bundle.store` import numpy, onnx and onnxruntime only.
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime as ort
 
+from lrpc.bundle.memory import Bundle
+from lrpc.bundle.names import SEED, TARGET
 from lrpc.bundle.side_inputs import Arrays, Other, checked_others, part_of
-from lrpc.bundle.store import load_manifest
-from lrpc.runtime.agreement import check_explain, check_pair
-from lrpc.runtime.buffers import Binding, device_of
-from lrpc.runtime.health import Health, HealthWarning, health
-from lrpc.runtime.seeds import Target, checked, is_seed, one_hot
-from lrpc.runtime.separate import run_pair
-from lrpc.runtime.session import CPU, RunOptions, open_session, told_by_runtime
+from lrpc.bundle.store import Stored, load_bundle
+from lrpc.runtime.engine import Engine
+from lrpc.runtime.explanation import Explanation, join, summarize
+from lrpc.runtime.health import HealthWarning
+from lrpc.runtime.seeds import Target, checked
+from lrpc.runtime.session import CPU, RunOptions, told_by_runtime
 from passes.errors import LrpcError
 
 if TYPE_CHECKING:
@@ -32,24 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["Explainer", "Explanation", "Target"]
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What an explainer returns.
-
-    output: the model's own, (n, classes).  relevance: shaped as the input.  health: see `Health`.
-    alarms: for each sample why its explanation is not to be trusted, "" if it is.
-    """
-
-    output: np.ndarray
-    relevance: np.ndarray
-    health: Health
-    alarms: list[str] = field(default_factory=list)
-
-
 class Explainer:
     """Explain a model's outputs with a compiled bundle.
 
-    source: a bundle folder, a single-file explain.onnx, or what `lrpc.compile` returned.
+    source: a bundle folder, a single-file explain.onnx, or what `lrpc.compile` returned, which is run as it is, in
+    memory.
     providers: ONNX Runtime execution providers, CPU by default. Asking for CUDA where the machine, or
     any single node, cannot run there raises LrpcError; nothing falls back silently.
     fused: run explain.onnx (default), or the separate pair forward.onnx and relevance.onnx, whose
@@ -69,7 +54,7 @@ class Explainer:
 
     def __init__(
         self,
-        source: str | Path | Compiled,
+        source: str | Path | Bundle | Compiled,
         providers: Sequence[str] | None = None,
         *,
         fused: bool = True,
@@ -87,15 +72,9 @@ class Explainer:
         if cuda_graph and not fused:
             raise LrpcError("cuda_graph replays explain.onnx; it cannot run the separate graphs (fused=False).")
         self.max_batch = max_batch
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        if not isinstance(source, (str, Path)):
-            self._folder = tempfile.TemporaryDirectory(prefix="lrpc-")
-            compiled, source = source, Path(self._folder.name) / "model.lrp"
-            compiled.save(source)
-        self.path = Path(source)
-        self.manifest = load_manifest(self.path, verify=verify and self._folder is None)
-        self.fused = fused
-        self._check_pair(needed=not fused)
+        self.bundle = _opened(source, verify)
+        self.name, self.manifest = self.bundle.name, self.bundle.manifest
+        self.engine = Engine(self.bundle, self.providers, self.options, fused)
 
     def __call__(
         self,
@@ -121,10 +100,10 @@ class Explainer:
         targets = checked(target, len(x), self.manifest.output.shape)
         extra = self._checked_tunables(tunables or {})
         parts = self._parts(len(x))
-        with told_by_runtime(str(self.path)):
-            result = _joined([self._run(x[p], part_of(beside, self.others, p), targets[p], extra) for p in parts])
+        with told_by_runtime(self.name):
+            result = join([self.engine.run(x[p], part_of(beside, self.others, p), targets[p], extra) for p in parts])
         alarms = result.health.alarms(*self.manifest.thresholds.abs_sum)
-        for message in (*self.outside_box(x), *_summary(alarms)):
+        for message in (*self.outside_box(x), *summarize(alarms)):
             warnings.warn(message, HealthWarning, stacklevel=2)
         return replace(result, alarms=alarms)
 
@@ -141,12 +120,12 @@ class Explainer:
     @property
     def input_name(self) -> str:
         """What explain.onnx calls the input that relevance goes to: the model's own, or a picture."""
-        return (self.manifest.picture or self.manifest.input).name
+        return self.engine.input_name
 
     def seed_feeds(self, x: np.ndarray, target: Target, others: Arrays) -> Arrays:
         """Return what explain.onnx takes beside the model's own inputs: `target`, or `seed`. others: checked ones."""
         targets = checked(target, len(x), self.manifest.output.shape)
-        return {"seed": self._seed(x, others, targets)} if self.manifest.seed == "seed" else {"target": targets}
+        return {SEED: self.engine.seed(x, others, targets)} if self.manifest.seed == SEED else {TARGET: targets}
 
     def outside_box(self, x: np.ndarray) -> list[str]:
         """Return a sentence if values of x are outside the range that ZBox was given, nothing if none is."""
@@ -175,111 +154,23 @@ class Explainer:
         """Return the model's own output for a batch. others: as for a call."""
         beside = checked_others(others or {}, self.others, len(x))
         parts = self._parts(len(x))
-        with told_by_runtime(str(self.path)):
-            return np.concatenate([self._forward_part(x[p], part_of(beside, self.others, p)) for p in parts])
-
-    def _forward_part(self, x: np.ndarray, others: Arrays) -> np.ndarray:
-        if self.path.is_file():
-            return self._run_fused(x, others, {"target": np.full(len(x), -1, np.int64)}, {}).output
-        names = [self.manifest.output.name]
-        return np.asarray(self._forward.run(names, {self.manifest.input.name: x, **others})[0])
+        with told_by_runtime(self.name):
+            return np.concatenate([self.engine.forward(x[p], part_of(beside, self.others, p)) for p in parts])
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Yield the samples of each part of a batch; an empty batch is one part."""
         size = self.max_batch or max(count, 1)
         return (slice(start, start + size) for start in range(0, max(count, 1), size))
 
-    @cached_property
-    def _explain(self) -> ort.InferenceSession:
-        path = self.path if self.path.is_file() else self.path / "explain.onnx"
-        session = open_session(path, self.providers, run=self.options)
-        check_explain(session, self.manifest, str(path))
-        return session
-
-    @cached_property
-    def _forward(self) -> ort.InferenceSession:
-        return open_session(self.path / "forward.onnx", self.providers, run=replace(self.options, cuda_graph=False))
-
-    @cached_property
-    def _relevance(self) -> ort.InferenceSession:
-        run = replace(self.options, cuda_graph=False)
-        session = open_session(self.path / "relevance.onnx", self.providers, run=run)
-        check_pair(self._forward, session, self.manifest, str(self.path))
-        return session
-
-    @cached_property
-    def _bound(self) -> Binding:
-        return Binding(self._explain, device_of(self.providers[0]), fixed=self.options.cuda_graph)
-
-    def _run(self, x: np.ndarray, others: Arrays, targets: np.ndarray, extra: Arrays) -> Explanation:
-        """Explain one part of a batch; others and targets are checked ones."""
-        if not len(x):
-            return self._nothing(x)
-        takes_seed = self.manifest.seed == "seed"
-        if self.fused and (takes_seed or not is_seed(targets)):
-            aim = {"seed": self._seed(x, others, targets)} if takes_seed else {"target": targets}
-            return self._run_fused(x, others, aim, extra)
-        self._check_pair(needed=True)
-        if self.options.cuda_graph:
-            raise LrpcError(
-                "cuda_graph replays explain.onnx, which takes classes; a float seed runs the separate graphs.",
-                hint="Compile with --seed-input, or leave cuda_graph out.",
-            )
-        return self._run_pair(x, others, self._seed(x, others, targets), extra)
-
-    def _nothing(self, x: np.ndarray) -> Explanation:
-        """Explain an empty batch; ONNX Runtime's blocked layout refuses one."""
-        output, health = ((0, *_fixed(self.manifest.output.shape)), (len(fields(Health)), 0))
-        nothing = np.zeros((0, *self._relevance_shape(x)), np.float32)
-        return Explanation(np.zeros(output, np.float32), nothing, Health(*np.zeros(health, np.float32)))
-
-    def _relevance_shape(self, x: np.ndarray) -> tuple[int, ...]:
-        """Return the shape of one sample's relevance: that of the model's own input."""
-        return _fixed(self.manifest.input.shape) if self.manifest.picture else x.shape[1:]
-
-    def _run_fused(self, x: np.ndarray, others: Arrays, aim: Arrays, extra: Arrays) -> Explanation:
-        names = [self.manifest.output.name, "relevance", "health"]
-        feeds = {self.input_name: x, **others, **aim}
-        shapes = (self.manifest.output.shape, self._relevance_shape(x), (len(fields(Health)),))
-        sizes = [(len(x), *_fixed(shape)) for shape in shapes]
-        if extra and self.options.cuda_graph:
-            raise LrpcError(
-                "cuda_graph replays the graph with the tunables' defaults; other values need a run of its own."
-            )
-        if (
-            extra or None in self.manifest.output.shape
-        ):  # ONNX Runtime binds no inputs that have defaults, and no unknown shapes
-            output, relevance, found = self._explain.run(names, feeds | extra)
-        else:
-            output, relevance, found = self._bound(feeds, dict(zip(names, sizes, strict=True)))
-        return Explanation(output, relevance, Health(*np.asarray(found).T))
-
-    def _seed(self, x: np.ndarray, others: Arrays, targets: np.ndarray) -> np.ndarray:
-        """Return the seed (n, *output shape) for checked targets: themselves if they are one, else a one-hot."""
-        return targets if is_seed(targets) else one_hot(targets, self.forward(x, others))
-
     def _checked_tunables(self, given: Mapping[str, float]) -> Arrays:
         known = self.tunables
         if unknown := sorted(set(given) - set(known)):
             there = f"it has {', '.join(known)}" if known else "it was compiled without --tunable"
-            raise LrpcError(f"{self.path} has no tunable {', '.join(unknown)}: {there}.")
+            raise LrpcError(f"{self.name} has no tunable {', '.join(unknown)}: {there}.")
         bad = [name for name, value in given.items() if not (np.isfinite(value) and value >= 0)]
         if bad:
             raise LrpcError(f"{', '.join(bad)} must be a number of at least 0.")
         return {name: np.asarray(value, np.float32) for name, value in given.items()}
-
-    def _run_pair(self, x: np.ndarray, others: Arrays, seed: np.ndarray, extra: Arrays) -> Explanation:
-        feeds = {self.manifest.input.name: x, **others, "seed": seed}
-        device, name = device_of(self.providers[0]), self.manifest.output.name
-        output, relevance = run_pair(self._forward, self._relevance, feeds, device, name, extra)
-        return Explanation(output, relevance, health(relevance, seed))
-
-    def _check_pair(self, needed: bool) -> None:
-        if needed and self.path.is_file():
-            raise LrpcError(
-                f"{self.path} is a single file; a float seed and the separate graphs need a bundle folder.",
-                hint="Compile without --single-file, or with --seed-input.",
-            )
 
     def checked_input(self, x: np.ndarray) -> np.ndarray:
         """Return a batch as the graphs take it. Raises LrpcError for a wrong shape, or for pictures of another type."""
@@ -289,28 +180,11 @@ class Explainer:
         if x.ndim != len(shape) + 1 or any(d not in (None, n) for d, n in zip(shape, x.shape[1:], strict=True)):
             raise LrpcError(f"The input has shape {x.shape}; the model takes {('n', *shape)}.")
         if picture and x.dtype != np.uint8:
-            raise LrpcError(f"The input is {x.dtype}; {self.path} takes pictures uint8 {('n', *shape)}, in RGB.")
+            raise LrpcError(f"The input is {x.dtype}; {self.name} takes pictures uint8 {('n', *shape)}, in RGB.")
         return np.ascontiguousarray(x, np.uint8 if picture else np.float32)
 
 
-def _fixed(shape: Sequence[int | None]) -> tuple[int, ...]:
-    """Return a shape with 0 for every size that is not known."""
-    return tuple(size or 0 for size in shape)
-
-
-def _joined(parts: Sequence[Explanation]) -> Explanation:
-    """Join the explanations of the parts of a batch."""
-    if len(parts) == 1:
-        return parts[0]
-    found = [np.concatenate([getattr(part.health, f.name) for part in parts]) for f in fields(Health)]
-    output, relevance = (np.concatenate([getattr(p, name) for p in parts]) for name in ("output", "relevance"))
-    return Explanation(output, relevance, Health(*found))
-
-
-def _summary(alarms: list[str]) -> list[str]:
-    """Return one sentence for all samples: how many explanations are bad, and the first of them."""
-    bad = [(i, alarm) for i, alarm in enumerate(alarms) if alarm]
-    if not bad:
-        return []
-    i, alarm = bad[0]
-    return [f"{len(bad)} of {len(alarms)} explanations are not to be trusted; sample {i}: {alarm}"]
+def _opened(source: str | Path | Bundle | Compiled, verify: bool) -> Bundle | Stored:
+    if isinstance(source, (str, Path)):
+        return load_bundle(Path(source), verify)
+    return source if isinstance(source, Bundle) else source.bundle

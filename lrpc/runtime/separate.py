@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime as ort
 
+from lrpc.bundle.names import RELEVANCE
+
 
 def run_pair(
     forward: ort.InferenceSession,
@@ -26,14 +28,14 @@ def run_pair(
     if tunables:  # ONNX Runtime binds no inputs that have defaults
         taps = {name: value.numpy() for name, value in values.items()} | dict(feeds)
         wanted = {value.name: taps[value.name] for value in relevance.get_inputs()}
-        return result, np.asarray(relevance.run(["relevance"], wanted | dict(tunables))[0])
+        return result, np.asarray(relevance.run([RELEVANCE], wanted | dict(tunables))[0])
     backward = relevance.io_binding()
     for value in relevance.get_inputs():
         if value.name in values:
             backward.bind_ortvalue_input(value.name, values[value.name])
         else:
             backward.bind_cpu_input(value.name, feeds[value.name])
-    backward.bind_output("relevance", "cpu")
+    backward.bind_output(RELEVANCE, "cpu")
     relevance.run_with_iobinding(backward)
     return result, backward.get_outputs()[0].numpy()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
@@ -74,10 +75,12 @@ def open_session(
     *,
     run: RunOptions = _PLAIN,
     once: bool = False,
+    weights: Mapping[str, np.ndarray] | None = None,
 ) -> ort.InferenceSession:
     """Open a session whose every node runs on the first provider.
 
-    model: a file, or a serialised model whose weights are in `folder`.  run: see `RunOptions`.
+    model: a file, or a serialised model whose weights are in `folder`, or in memory: `weights`, by name.  These must
+    live as long as the session, which reads them where they are.  run: see `RunOptions`.
     once: it will run a few times only; planning and optimising would take longer than they save.
     Raises LrpcError where the machine lacks the provider, or where nodes would fall back to the CPU:
     it names them.
@@ -91,17 +94,17 @@ def open_session(
     name = model.name if isinstance(model, Path) else "the graph"
     if wanted == CPU:
         try:
-            return _session(model, [CPU], settings, place)
+            return _session(model, [CPU], settings, place, weights)
         except Exception as error:
             raise LrpcError(f"ONNX Runtime cannot open {name}: {_shortened(error)}") from error
     check_provider(wanted)
     options = [(wanted, run.for_cuda() if wanted == CUDA else {})]
     try:
-        return _session(model, options, settings, place | {"session.disable_cpu_ep_fallback": "1"})
+        return _session(model, options, settings, place | {"session.disable_cpu_ep_fallback": "1"}, weights)
     except Exception as error:
         raise LrpcError(
             f"{name} cannot run on {wanted} alone; these nodes would run elsewhere: "
-            f"{', '.join(_elsewhere(model, options, wanted, place)) or error}",
+            f"{', '.join(_elsewhere(model, options, wanted, place, weights)) or error}",
             hint="Run it with --provider cpu, or compile it with rules that this provider supports.",
         ) from error
 
@@ -147,10 +150,16 @@ def assigned_elsewhere(assignment: Iterable[Any], wanted: str) -> list[str]:
     ]
 
 
-def _elsewhere(model: Path | bytes, options: Sequence[object], wanted: str, place: dict[str, str]) -> list[str]:
+def _elsewhere(
+    model: Path | bytes,
+    options: Sequence[object],
+    wanted: str,
+    place: dict[str, str],
+    weights: Mapping[str, np.ndarray] | None,
+) -> list[str]:
     config = place | {"session.record_ep_graph_assignment_info": "1"}
     try:
-        session = _session(model, [*options, CPU], _settings(), config)
+        session = _session(model, [*options, CPU], _settings(), config, weights)
         return assigned_elsewhere(session.get_provider_graph_assignment_info(), wanted)
     except Exception:  # the diagnosis must not hide the failure that it explains
         return []
@@ -161,7 +170,10 @@ def _session(
     providers: Sequence[object],
     options: ort.SessionOptions,
     config: dict[str, str] | None = None,
+    weights: Mapping[str, np.ndarray] | None = None,
 ) -> ort.InferenceSession:
+    if weights:
+        options.add_external_initializers(list(weights), list(map(ort.OrtValue.ortvalue_from_numpy, weights.values())))
     for key, value in (config or {}).items():
         options.add_session_config_entry(key, value)
     source = model if isinstance(model, bytes) else str(model)

@@ -9,9 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from lrpc.bundle.names import HEATMAP
 from lrpc.variants.writer import Writer, size_of
-
-HEATMAP = "heatmap"
 
 _LARGEST = float(np.finfo(np.float32).max)
 _MIDDLE, _LAST = 128.0, 255.0

@@ -12,9 +12,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from lrpc.bundle.names import IMAGE
 from lrpc.variants.writer import Writer, size_of
 
-IMAGE, NORMALISED = "image", "image/normalised"
+NORMALISED = f"{IMAGE}/normalised"
 
 _LUMA = np.array([19595, 38470, 7471], np.float32).reshape(1, 3, 1, 1) / 65536
 """How much of red, green and blue is in grey (ITU-R 601), in the fixed point of Pillow's mode L."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import onnx
 
 from lrpc.bundle.manifest import Manifest, Picture, Where
-from lrpc.lower.graphs import RELEVANCE
+from lrpc.bundle.names import HEATMAP, IMAGE, RELEVANCE
 from lrpc.plan.inputs import input_spec
-from lrpc.variants.heatmap_out import HEATMAP, heatmap_out
-from lrpc.variants.picture_in import IMAGE, picture_in
+from lrpc.variants.heatmap_out import heatmap_out
+from lrpc.variants.picture_in import picture_in
 from passes.errors import LrpcError
-from passes.graph import Graph, static_shape
+from passes.graph import Graph, sizes_of, static_shape
 
 PREPROCESS = ("size", "any")
 """Pictures of the model's size, or of any size."""
@@ -25,13 +25,14 @@ class Pictures:
     preprocess: str | None = None
     heatmap: bool = False
 
-    def check(self, graph: Graph, single_file: bool) -> None:
+    def __bool__(self) -> bool:
+        return self.preprocess is not None or self.heatmap
+
+    def check(self, graph: Graph) -> None:
         """Raise LrpcError where a model cannot be compiled so."""
         wanted = [f"--{name}" for name in ("preprocess", "heatmap") if getattr(self, name)]
         if not wanted:
             return
-        if not single_file:
-            raise LrpcError(f"{' and '.join(wanted)} make one file of all: add --single-file.")
         if self.preprocess not in (None, *PREPROCESS):
             raise LrpcError(f"There is no preprocess={self.preprocess!r}.", hint=f"There are: {', '.join(PREPROCESS)}.")
         shape = (static_shape(graph.inputs[0]) or ())[1:]
@@ -44,7 +45,7 @@ class Pictures:
     def write(self, explain: onnx.ModelProto, graph: Graph, manifest: Manifest) -> Manifest:
         """Change explain.onnx in place, and return a manifest that tells of it."""
         entry = graph.inputs[0]
-        size = [int(side) for side in entry.shape[2:]]
+        size = sizes_of(entry, 2)
         if self.heatmap:
             from lrpc.images.colour import colour_table
 

@@ -15,8 +15,8 @@ import onnx.shape_inference
 from onnx import TensorProto, helper, numpy_helper
 
 from lrpc.bundle.manifest import Where
+from lrpc.bundle.names import TRACE
 
-OUTPUT = "trace"
 COLUMNS = ("range", "sum", "abs_sum", "handed", "denominator", "nonfinite")
 """Of the relevance arriving at a layer: max - min, sum, sum of |R|.  handed: sum of |R| over all that the layer
 gives its inputs.  denominator: the smallest |divisor| behind a quotient that is not 0; infinity where there is none.
@@ -30,9 +30,9 @@ def instrument(explain: onnx.ModelProto, where: Sequence[Where]) -> onnx.ModelPr
     """
     writer = _Writer(explain.graph)
     rows = [writer.row(f"lrpc/trace/{index}", entry) for index, entry in enumerate(where)]
-    explain.graph.node.append(helper.make_node("Concat", rows, [OUTPUT], name=OUTPUT, axis=1))
+    explain.graph.node.append(helper.make_node("Concat", rows, [TRACE], name=TRACE, axis=1))
     shape: list[str | int | None] = ["batch", len(rows), len(COLUMNS)]
-    explain.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape))
+    explain.graph.output.append(helper.make_tensor_value_info(TRACE, TensorProto.FLOAT, shape))
     return explain
 
 

@@ -11,10 +11,19 @@ ROOT = Path(__file__).parents[2]
 STORE = ROOT / ".mutation"
 """What a run keeps between calls: which test runs which line."""
 
-_FOLDERS = ("lrpc/lower", "lrpc/ops", "passes")
+_FOLDERS = (
+    "lrpc/behaviours",
+    "lrpc/behaviours/linear",
+    "lrpc/lower",
+    "lrpc/ops",
+    "passes",
+    "passes/graph",
+    "passes/loading",
+)
 _MODULES = (
-    "algebra", "binding", "certificate", "facts", "health", "rule_facts", "runtime", "seeds", "session", "sign",
-    "simplify", "stabilizer", "support",
+    "plan/certificate", "plan/facts", "plan/simplify", "plan/support", "rules/algebra", "rules/sign",
+    "rules/stabilizer", "runtime/buffers", "runtime/engine", "runtime/explainer",
+    "runtime/explanation", "runtime/health", "runtime/seeds", "runtime/session",
 )  # fmt: skip
 
 _TEXTS = ("errors.py",)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from passes.errors import LrpcError
-from passes.file_errors import file_errors
+from passes.loading.file_errors import file_errors
 from passes.numbers import short, short_list
 from tests.fuzz.pictures import _npy, _png
 

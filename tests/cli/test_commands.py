@@ -170,7 +170,7 @@ def test_validate_passes_and_prints_every_layer(run):
 
 
 def test_validate_exits_with_1_when_the_graph_is_wrong(run, monkeypatch):
-    from lrpc.lower import quotient
+    from lrpc.behaviours.linear import quotient
 
     monkeypatch.setattr(quotient, "divide", lambda emit, relevance, stabilized, can_vanish: relevance)
     run("validate", "model.onnx", "--reference", "oracle", code=1)

@@ -18,6 +18,7 @@ from lrpc.emit import capabilities as has
 from lrpc.emit.capabilities import FORMS
 from lrpc.emit.check import uses
 from lrpc.lower import explain_graph
+from lrpc.plan.simplify import simplify
 from tests.graphs import METADATA, small_resnet
 from tests.layers import LINEAR, MOVING, PARAMETRIC, RELU_RULES, normal, plan_of
 from tests.targets import DISTINCT
@@ -71,7 +72,7 @@ def _explained(case, rule):
     plan = plan_of(*case, rule)
     feeds = {"x": normal(2, *case[2], seed=1), "seed": normal(2, *case[3], seed=2)}
     for target in DISTINCT:
-        yield explain_graph(plan, seed_input=True, target=target)[0], feeds
+        yield explain_graph(simplify(plan), seed_input=True, target=target)[0], feeds
 
 
 def _pictures():
@@ -80,7 +81,7 @@ def _pictures():
         for target in DISTINCT:
             path = Path(folder) / f"{target.name}.onnx"
             compiled = lrpc.compile(small_resnet(metadata=METADATA), target=target.name)
-            compiled.save(path, single_file=True, preprocess="any", heatmap=True)
+            compiled.variant(preprocess="any", heatmap=True).save(path, single_file=True)
             yield onnx.load(path), {"image": image, "target": np.array([-1, 2])}
 
 

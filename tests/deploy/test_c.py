@@ -16,7 +16,7 @@ from onnx import numpy_helper
 import lrpc
 from models.shapes.localisation import MODEL
 from tests.files import read_image
-from tests.graphs import small_resnet
+from tests.graphs import saved, small_resnet
 
 pytestmark = pytest.mark.deploy
 
@@ -72,7 +72,7 @@ def folder(tmp_path_factory):
         "grey": (small_resnet(), pictures),
     }
     for name, (source, options) in files.items():
-        lrpc.compile(source).save(folder / f"{name}.onnx", **options)
+        saved(lrpc.compile(source), folder / f"{name}.onnx", **options)
     _break(onnx.load(folder / "size.onnx"), folder / "broken.onnx")
     (folder / "cut.onnx").write_bytes((folder / "size.onnx").read_bytes()[:9999])
     STAR.save(folder / "star.ppm")

@@ -18,6 +18,7 @@ from lrpc.inspect.validate.validation import rounding_copies
 from lrpc.reference import run_oracle
 from models.shapes.localisation import MODEL
 from tests.deploy.runtimes import INSTALLABLE, NODE_MODULES, installed
+from tests.graphs import saved
 from tests.nets import pictures
 
 pytestmark = pytest.mark.deploy
@@ -43,7 +44,7 @@ def test_the_trained_network_is_the_same_everywhere(kind, tmp_path):
     options = {} if kind == "bundle" else {"single_file": True}
     pixels = {"preprocess": "any", "heatmap": True} if kind == "pictures" else {}
     compiled = lrpc.compile(MODEL, target="portable")
-    code, rows = errors(compiled.save(tmp_path / "shapes", **options, **pixels))
+    code, rows = errors(saved(compiled, tmp_path / "shapes", **options, **pixels))
     assert code == 0
     assert max(error for row in rows.values() for error in row["errors"].values()) <= 1e-4
 

@@ -45,7 +45,7 @@ def client(request, tmp_path):
         (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     target = re.search(r"--target (\w+)", commands(request.param)[0])[1]
     compiled = lrpc.compile(MODEL, target=target)
-    compiled.save(tmp_path / "shapes.explain.onnx", single_file=True, preprocess="any", heatmap=True)
+    compiled.variant(preprocess="any", heatmap=True).save(tmp_path / "shapes.explain.onnx", single_file=True)
     shutil.copy(SAMPLES / "star.png", tmp_path / "picture.png")
     return request.param, tmp_path
 

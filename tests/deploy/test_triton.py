@@ -18,7 +18,7 @@ from lrpc.package.triton import package_triton
 from models.shapes.localisation import MODEL
 from tests.deploy.kserve import MESSAGES, Model, Refused, serving
 from tests.files import read_image
-from tests.graphs import picture, small_resnet
+from tests.graphs import picture, saved, small_resnet
 
 pytestmark = pytest.mark.deploy
 
@@ -45,7 +45,7 @@ CASES = {
 
 def compiled(folder, batch, options):
     name = "net.explain.onnx" if options.get("single_file") else "net.lrp"
-    return lrpc.compile(small_resnet(batch)).save(folder / name, **options)
+    return saved(lrpc.compile(small_resnet(batch)), folder / name, **options)
 
 
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
@@ -224,7 +224,7 @@ def server(tmp_path_factory):
         ("floats", shapes, pictures | {"preprocess": None}),
         ("fixed", fixed, pictures),
     ):
-        package_triton(compiled.save(folder / f"{name}.explain.onnx", **options), folder / "repository")
+        package_triton(saved(compiled, folder / f"{name}.explain.onnx", **options), folder / "repository")
     with serving(folder / "repository") as url:
         yield url, folder
 
@@ -270,8 +270,8 @@ def test_the_client_scales_pictures_to_the_size_of_the_model(server, tmp_path):
 
 
 def test_the_readme_shows_what_the_client_prints(tmp_path):
-    source = lrpc.compile(MODEL).save(
-        tmp_path / "shapes.explain.onnx", single_file=True, preprocess="size", heatmap=True
+    source = lrpc.compile(MODEL, preprocess="size", heatmap=True).save(
+        tmp_path / "shapes.explain.onnx", single_file=True
     )
     package_triton(source, tmp_path / "repository")
     with serving(tmp_path / "repository") as url:

@@ -32,7 +32,7 @@ TOP = "#top button"
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("web") / "shapes.explain.onnx"
-    return lrpc.compile(MODEL, target="portable").save(path, single_file=True, preprocess="size", heatmap=True)
+    return lrpc.compile(MODEL, target="portable", preprocess="size", heatmap=True).save(path, single_file=True)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def bundle(tmp_path_factory):
 def pictures(tmp_path_factory):
     path = tmp_path_factory.mktemp("file") / "small.onnx"
     compiled = lrpc.compile(small_resnet(metadata=METADATA))
-    return compiled.save(path, single_file=True, preprocess="any", heatmap=True)
+    return compiled.variant(preprocess="any", heatmap=True).save(path, single_file=True)
 
 
 @pytest.fixture
@@ -188,5 +188,5 @@ def test_distance(ours, theirs, expected):
 def test_tunables_and_seeds_are_fed_or_left_at_their_defaults(tmp_path, beside):
     beside()
     path = tmp_path / "seed.onnx"
-    lrpc.compile(small_resnet()).save(path, single_file=True, seed_input=True, tunable=True)
+    lrpc.compile(small_resnet(), seed_input=True, tunable=True).save(path, single_file=True)
     assert conformance(path, Path()).passed

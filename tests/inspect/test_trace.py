@@ -79,6 +79,19 @@ def test_the_smallest_denominator_is_that_of_a_quotient_that_counts():
     assert rows["block.relu"].denominator is None
 
 
+@pytest.mark.parametrize("layer", ["conv1", "block.conv1", "fc"])
+def test_a_denominator_behind_a_closed_gate_does_not_count(layer):
+    """Relative to the rms, Gamma keeps a share for each sign of z at -O1 too; only one of them hands anything down."""
+    rule = (layer, rules.gamma(0.5, "eps=0.1,scale=rms"))
+    defined, simplified = (
+        Tracer(lrpc.compile(small_resnet(), rules=[rule], optimize=level))(picture(), TARGETS).samples
+        for level in (0, 1)
+    )
+    for ours, theirs in zip(simplified, defined, strict=True):
+        found, expected = ({row.layer: row.denominator for row in rows}[layer] for rows in (ours, theirs))
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
 def test_hidden_relevance_is_what_arrives_there():
     compiled = lrpc.compile(small_resnet())
     trace = Tracer(compiled, layers=["block.add", "fc"])(picture(), TARGETS)
@@ -87,10 +100,11 @@ def test_hidden_relevance_is_what_arrives_there():
         np.testing.assert_allclose(trace.hidden[layer], outside.arriving[layer], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["single_file", "seed_input", "tunable"])
-def test_any_bundle_can_be_traced(tmp_path, form):
+@pytest.mark.parametrize("single_file", [False, True])
+@pytest.mark.parametrize("options", [{}, {"seed_input": True}, {"tunable": True}], ids=lambda o: " ".join(o) or "plain")
+def test_any_bundle_can_be_traced(tmp_path, options, single_file):
     expected = Tracer(lrpc.compile(small_resnet()))(picture(), TARGETS)
-    path = lrpc.compile(small_resnet()).save(tmp_path / "b", **{form: True})
+    path = lrpc.compile(small_resnet(), **options).save(tmp_path / "b", single_file=single_file)
     actual = Tracer(path, layers=["fc"])(picture(), TARGETS)
     for ours, theirs in zip(actual.samples[1], expected.samples[1], strict=True):
         assert ours.abs_sum == pytest.approx(theirs.abs_sum, rel=1e-4)

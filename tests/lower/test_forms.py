@@ -9,6 +9,7 @@ import pytest
 from lrpc import rules
 from lrpc.emit.targets import TARGETS
 from lrpc.lower import relevance_graph
+from lrpc.plan.simplify import simplify
 from tests.layers import GEOMETRIES, LINEAR, MOVING, plan_of
 
 CASES = LINEAR | MOVING | GEOMETRIES
@@ -17,7 +18,7 @@ WATCHED = {"Conv", "ConvTranspose", "AveragePool", "Resize", "ScatterElements", 
 
 def ops(name: str, rule, target: str | None) -> dict[str, int]:
     plan = plan_of(*CASES[name], rule)
-    graph, _ = relevance_graph(plan, target=None if target is None else TARGETS[target])
+    graph, _ = relevance_graph(simplify(plan), target=TARGETS[target]) if target else relevance_graph(plan)
     return {op: n for op, n in Counter(node.op_type for node in graph.graph.node).items() if op in WATCHED}
 
 

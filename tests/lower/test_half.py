@@ -14,7 +14,7 @@ from lrpc.bundle.input_spec import InputSpec
 from lrpc.images.read import load_images
 from lrpc.inspect.diagnose.trace import Tracer
 from lrpc.variants.half_forward import half_forward
-from tests.graphs import SHAPES, model, picture, small_resnet
+from tests.graphs import SHAPES, model, picture, saved, small_resnet
 from tests.placement import cpu_bound
 
 EVERY_GRAPH = ("explain", "forward", "relevance")
@@ -24,7 +24,7 @@ EVERY_GRAPH = ("explain", "forward", "relevance")
 def bundles(tmp_path_factory):
     """The trained network, by whether its forward pass is halved."""
     folder, compiled = tmp_path_factory.mktemp("half"), lrpc.compile(SHAPES)
-    return {half: compiled.save(folder / f"{half}.lrp", half_forward=half) for half in (False, True)}
+    return {half: compiled.variant(half_forward=half).save(folder / f"{half}.lrp") for half in (False, True)}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_every_forward_node_is_float16_and_every_other_float32(bundles):
 def test_values_beyond_float16_raise_the_alarm(tmp_path):
     compiled, x = lrpc.compile(small_resnet(), composite=composites.epsilon_plus()), 1e6 * picture()
     assert lrpc.Explainer(compiled)(x, 1).alarms == ["", ""]
-    half = lrpc.Explainer(compiled.save(tmp_path / "half.lrp", half_forward=True))
+    half = lrpc.Explainer(compiled.variant(half_forward=True).save(tmp_path / "half.lrp"))
     with pytest.warns(lrpc.HealthWarning, match="2 of 2 explanations are not to be trusted"):
         result = half(x, 1)
     assert (result.health.nonfinite > 0).all()
@@ -92,7 +92,7 @@ FORMS = {"a single file": {"single_file": True}, "with a seed": {"seed_input": T
 def test_every_form_of_a_bundle_can_be_halved(tmp_path, form):
     compiled, seed = lrpc.compile(small_resnet()), np.eye(5, dtype=np.float32)[[1, 3]]
     target = seed if "seed_input" in form else [1, 3]
-    half = lrpc.Explainer(compiled.save(tmp_path / "half", half_forward=True, **form))(picture(), target)
+    half = lrpc.Explainer(saved(compiled, tmp_path / "half", half_forward=True, **form))(picture(), target)
     exact = lrpc.Explainer(compiled)(picture(), [1, 3])
     assert np.linalg.norm(half.relevance - exact.relevance) < 0.02 * np.linalg.norm(exact.relevance)
 

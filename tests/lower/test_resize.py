@@ -16,7 +16,7 @@ from lrpc.inspect.validate.traced import run_traced
 from lrpc.inspect.validate.validation import relative_error
 from lrpc.ops.resize import _matrix
 from lrpc.reference import run_oracle
-from passes.load import load
+from passes.loading.load import load
 from tests.graphs import model
 
 PLACES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")

@@ -10,7 +10,7 @@ import pytest
 import lrpc
 from benchmarks.chains import chain, residual_chain
 from lrpc.lower import explain_graph
-from passes.branches import _parting, body_branch
+from passes.graph.branches import _fork, body_branch
 from tests.graphs import small_resnet
 
 
@@ -31,7 +31,7 @@ def test_the_body_of_a_sum_is_found_from_where_its_branches_part():
     graph = lrpc.plan_model(residual_chain(3), composite=lrpc.composites.bounded()).graph
     sums = [node for node in graph.nodes if node.op == "Sum"]
     assert [body_branch(node) for node in sums] == [0, 0, 0]
-    assert [_parting(node).name for node in sums] == ["stem.relu.out", "b0.relu2.out", "b1.relu2.out"]
+    assert [_fork(node).name for node in sums] == ["stem.relu.out", "b0.relu2.out", "b1.relu2.out"]
 
 
 def test_two_thousand_layers_compile_and_run():

@@ -19,7 +19,7 @@ from lrpc.inspect.validate.validation import relative_error
 from lrpc.ops import OPS
 from lrpc.reference import run_oracle
 from passes.errors import LrpcError
-from passes.load import load
+from passes.loading.load import load
 from passes.pipeline import canonize
 from studies.nets import UNet, settle
 from tests.targets import DISTINCT

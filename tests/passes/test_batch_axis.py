@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 import lrpc
 from lrpc.cli import main
-from passes.batch_axis import batch_problems
-from passes.load import load
+from passes.loading.batch_axis import batch_problems
+from passes.loading.load import load
 from passes.pipeline import canonize
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from passes.branches import body_branch
-from passes.load import load
+from passes.graph.branches import body_branch
+from passes.loading.load import load
 from tests.graphs import model
 
 SHAPE = [2, 4, 4]

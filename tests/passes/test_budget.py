@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from onnx import TensorProto, helper
 
-from passes import budget
 from passes.errors import LrpcError
+from passes.loading import budget
 
 
 def model(op: str, shape: list[int], operand: list[int], opset: int, **attributes: object):

@@ -7,10 +7,10 @@ import onnx_graphsurgeon as gs
 import pytest
 from onnx import helper
 
-from passes.evaluate import evaluate
 from passes.fold_constants import fold_constants
 from passes.graph import claim, unique
-from passes.load import load
+from passes.graph.evaluate import evaluate
+from passes.loading.load import load
 from passes.pipeline import PIPELINE
 from passes.spell_attributes import spell_attributes
 from tests.graphs import model

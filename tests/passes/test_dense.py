@@ -6,8 +6,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import pytest
 
-from passes.load import load
-from passes.recognise_dense import products_left, recognise_dense
+from passes.errors import Problem
+from passes.loading.load import load
+from passes.recognise_dense import recognise_dense
 from tests.graphs import model
 from tests.passes.cases import node, normal
 
@@ -42,7 +43,8 @@ LEFT = {
 
 @pytest.mark.parametrize(("product", "weights", "shape", "result", "reason"), LEFT.values(), ids=LEFT)
 def test_a_product_that_is_no_dense_layer_says_why(product, weights, shape, result, reason):
-    problems = products_left(recognise_dense(graph_of([product], weights, shape, result)))
+    problems: list[Problem] = []
+    recognise_dense(recognise_dense(graph_of([product], weights, shape, result)), problems)
     assert [reason in p.reason for p in problems] == ([True] if reason else [])
 
 

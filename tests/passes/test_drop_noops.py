@@ -7,7 +7,7 @@ import pytest
 from onnx import helper
 
 from passes.drop_noops import drop_noops
-from passes.load import load
+from passes.loading.load import load
 from tests.graphs import model
 from tests.passes.cases import node
 

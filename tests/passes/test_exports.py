@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from lrpc.export import module_to_proto
-from passes.load import load
+from passes.graph.write import to_proto
+from passes.loading.load import load
 from passes.pipeline import canonize
-from passes.write import to_proto
 
 
 class Activations(nn.Module):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from passes.gates import gated_signal
-from passes.load import load
+from passes.graph.gates import gated_signal
+from passes.loading.load import load
 from tests.graphs import model
 from tests.passes.cases import node
 

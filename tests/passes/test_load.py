@@ -10,11 +10,11 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from passes.check import problems
 from passes.errors import LrpcError
-from passes.load import load
+from passes.graph.write import to_proto
+from passes.loading.check import problems
+from passes.loading.load import load
 from passes.pipeline import canonize
-from passes.write import to_proto
 from tests.graphs import model, small_resnet
 
 GIVE_A_FILE = "Give the path of an .onnx file; `lrpc export` writes one."

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from passes.names import name_layers
+from passes.loading.names import name_layers
 from tests.graphs import model
 
 W = np.ones((2, 2), np.float32)

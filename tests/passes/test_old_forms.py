@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from passes.load import load
-from passes.old_forms import old_forms
+from passes.loading.load import load
+from passes.loading.old_forms import old_forms
 
 # version, the shapes of input and slope, the slope's shape afterwards
 CASES = {

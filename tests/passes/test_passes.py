@@ -8,11 +8,11 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from passes.check import problems
 from passes.graph import Graph
-from passes.load import load
+from passes.graph.write import to_proto
+from passes.loading.check import problems
+from passes.loading.load import load
 from passes.pipeline import PIPELINE, canonize
-from passes.write import to_proto
 from tests.graphs import model, small_resnet
 from tests.passes.cases import CASES, NORM, node, norm_parameters, normal
 
@@ -35,14 +35,7 @@ def before(nodes, weights, shape, result) -> Graph:
 @pytest.mark.parametrize(("name", "nodes", "weights", "shape", "result", "ops"), CASES.values(), ids=CASES)
 def test_a_pass_gives_what_it_says_and_keeps_the_function(name, nodes, weights, shape, result, ops):
     graph = before(nodes, weights, shape, result)
-    if name in (
-        "fold_batchnorm",
-        "fold_batchnorm_forward",
-        "spell_pooling",
-        "spell_sums",
-        "merge_paddings",
-        "merge_biases",
-    ):  # they need spelled attributes
+    if "spell_attributes" in STEPS[name].needs:
         graph = STEPS["spell_attributes"].run(graph)
     text = to_proto(graph).SerializeToString(deterministic=True)
     after = STEPS[name].run(graph)
@@ -61,6 +54,12 @@ def test_every_pass_has_a_case_and_a_docstring_that_says_what_it_does():
     for step in PIPELINE:
         assert step.summary
         assert "Keeps:" in step.details or "Declines" in step.details
+
+
+def test_a_pass_comes_behind_those_that_it_needs():
+    for index, step in enumerate(PIPELINE):
+        assert set(step.needs) <= {before.name for before in PIPELINE[:index]}, step.name
+        assert ("Needs: " in step.details) == bool(step.needs)
 
 
 def test_what_was_declined_is_told_with_the_reason():

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from passes.graph import Graph
-from passes.load import load
+from passes.graph.write import to_proto
+from passes.loading.load import load
 from passes.pipeline import canonize
-from passes.write import to_proto
 from tests.graphs import model
 
 

@@ -12,8 +12,8 @@ from onnx import helper
 import lrpc
 from lrpc.cli import main
 from passes.errors import LrpcError
-from passes.load import load
-from passes.select import select
+from passes.loading.load import load
+from passes.loading.select import select
 from tests.graphs import model, small_resnet
 
 

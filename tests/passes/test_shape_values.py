@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passes.load import load
+from passes.loading.load import load
+from passes.loading.shape_values import known_sizes
 from passes.pipeline import canonize
-from passes.shape_values import known_sizes
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]> model (float[{x}] x) => ({result} y)'
 ONE, TWO = "<int64 one = {1}, int64[1] ones = {1}, int64 zero = {0}, int64[1] zeros = {0}", "int64 two = {2}"

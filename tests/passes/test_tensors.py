@@ -7,12 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from passes import write
 from passes.errors import LrpcError
-from passes.load import load
+from passes.graph import write
+from passes.graph.write import LARGEST, left_out, to_proto
+from passes.loading.load import load
+from passes.loading.tensors import byte_size, check_tensors, map_values
 from passes.numbers import short
-from passes.tensors import byte_size, check_tensors, mapped
-from passes.write import LARGEST, left_out, to_proto
 from tests.graphs import model
 from tests.passes.cases import node, normal
 
@@ -62,7 +62,7 @@ def test_where_a_weight_lies_is_checked_before_it_is_read(tmp_path, entries, rea
         return
     check_tensors(proto, tmp_path, "model")
     start = int(entries.get("offset", 0)) // 4
-    np.testing.assert_array_equal(mapped(proto.graph.initializer[0], tmp_path).ravel(), np.arange(start, start + 6))
+    np.testing.assert_array_equal(map_values(proto.graph.initializer[0], tmp_path).ravel(), np.arange(start, start + 6))
 
 
 def test_without_a_folder_nothing_lies_elsewhere():

@@ -13,10 +13,10 @@ from onnx import helper
 
 import lrpc
 from lrpc.export import module_to_proto
-from passes.load import load
-from passes.names import WEIGHTED
+from passes.loading.load import load
+from passes.loading.names import WEIGHTED
+from passes.loading.torchscript_names import torchscript_name, torchscript_owners
 from passes.pipeline import canonize
-from passes.torchscript_names import torchscript_name, torchscript_owners
 
 # builder, opset, whether the batch is dynamic
 FILES = {

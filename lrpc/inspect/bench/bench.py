@@ -48,9 +48,9 @@ from lrpc.plan.plan import Overrides
 from lrpc.reference import require_torch
 from lrpc.runtime.session import check_provider
 from passes.errors import LrpcError
-from passes.load import load
-from passes.select import select
-from passes.write import to_proto, weights_of
+from passes.graph.write import to_proto, weights_of
+from passes.loading.load import load
+from passes.loading.select import select
 
 LEVELS = (0, 1)
 """The levels of optimization that are compared."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lrpc.bundle.names import TARGET
 from lrpc.bundle.side_inputs import Other, drawn
 from lrpc.inspect.bench.process import peak_memory
 from lrpc.runtime.session import RunOptions, open_session
@@ -91,7 +92,7 @@ class Explanation:
 
     def feeds(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return the batch, what goes with it, and class 0 for every sample."""
-        return {self.input: x, **drawn(self.others, len(x)), "target": np.zeros(len(x), np.int64)}
+        return {self.input: x, **drawn(self.others, len(x)), TARGET: np.zeros(len(x), np.int64)}
 
     def start(self, machine: Machine) -> Run:
         """Open the session."""

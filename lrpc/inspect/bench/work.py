@@ -12,9 +12,10 @@ from collections.abc import Callable
 import onnx
 import onnx.shape_inference
 
+from lrpc.bundle.names import HEALTH, RELEVANCE, TRACE
 from passes.errors import LrpcError
 
-_OWN = ("relevance", "health", "trace")
+_OWN = (RELEVANCE, HEALTH, TRACE)
 """The outputs of an explanation graph that are not the model's."""
 
 Sizes = tuple[int, ...]

@@ -14,6 +14,7 @@ import onnx
 import onnx.helper
 
 from lrpc.bundle.manifest import Manifest
+from lrpc.bundle.names import SEED, TARGET
 from lrpc.bundle.store import load_manifest
 from lrpc.inspect.conformance.runtimes import RUNTIMES, Runtime
 from lrpc.inspect.conformance.runtimes.job import Answer, run_jobs, write_job
@@ -126,12 +127,12 @@ def _draw(value: onnx.ValueInfoProto, manifest: Manifest, samples: int, rng: np.
         dim.dim_value or (samples if axis == 0 else free.get(axis, 1)) for axis, dim in enumerate(tensor.shape.dim)
     ]
     kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    if value.name == "target":
+    if value.name == TARGET:
         classes = np.minimum(np.arange(sizes[0]), (manifest.output.shape[-1] or 1) - 1)
         return np.where(classes == 0, -1, classes).astype(kind)
     if manifest.picture is not None and value.name == manifest.picture.name:
         return _picture(sizes, rng)
-    if value.name == "seed":
+    if value.name == SEED:
         return rng.standard_normal(sizes).astype(kind)
     if value.name != manifest.input.name:
         return (4 * rng.random(sizes) - 2).astype(kind)

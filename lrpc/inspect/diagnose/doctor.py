@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lrpc.bundle.manifest import Thresholds
-from lrpc.compiler import Compiled
+from lrpc.compiler import compile_plan
 from lrpc.composites.composite import Composite, Entry
 from lrpc.inspect.diagnose.remedies import healthy_rules, remedies
 from lrpc.inspect.diagnose.trace import Trace, Tracer
 from lrpc.plan.plan import Plan, Row
-from lrpc.rules.algebra import Behaviour
+from lrpc.rules.behaviours import Behaviour
 from lrpc.runtime.explainer import Target
 
 HEALTHY = (0.2, 2.0)
@@ -80,7 +80,7 @@ def diagnose(
     x: float32 (n, *input shape).  classes: as `Explainer` takes its target; the top classes are found once and kept.
     report: called with a line for each round.  others: the inputs beside the first, as for `Explainer`.
     """
-    before = Tracer(Compiled(plan))(x, classes, others)
+    before = Tracer(compile_plan(plan))(x, classes, others)
     if not any(before.health.alarms(*Thresholds().abs_sum)):
         return Diagnosis(plan, before, before, (), None, True, 1)
     fixed: Target = before.output.argmax(axis=1) if classes is None else classes
@@ -125,7 +125,7 @@ class _Ward:
 
     def trace(self, plan: Plan) -> Trace:
         self.traces += 1
-        return Tracer(Compiled(plan))(self.x, self.classes, self.others)
+        return Tracer(compile_plan(plan))(self.x, self.classes, self.others)
 
     def agreement(self, trace: Trace) -> float:
         """Return the mean rank correlation of a trace's heatmaps with the healthy ones."""
@@ -185,7 +185,7 @@ def _put_back(ward: _Ward, milder: Plan, before: Trace, plan: Plan, trace: Trace
 
 
 def _differ(first: Row, second: Row) -> bool:
-    return str(first.rule) != str(second.rule)
+    return first.rule != second.rule
 
 
 def _ranks(relevance: np.ndarray) -> np.ndarray:

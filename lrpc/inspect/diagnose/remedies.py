@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from typing import Any
 
 from lrpc import rules
-from lrpc.rules.algebra import Behaviour, Rule
+from lrpc.rules.algebra import Rule
+from lrpc.rules.behaviours import Behaviour
 from lrpc.rules.constructors import RULES
 from lrpc.rules.kinds import LINEAR, Kind
 from lrpc.rules.stabilizer import Stabilizer
-from lrpc.rules.text import call
 
 _STABILIZERS = (Stabilizer(0.01, scale="rms", clip=True), Stabilizer(0.25, scale="rms"))
 """First clipped, which leaves alone every denominator that is large enough; then shifted."""
@@ -26,8 +25,8 @@ def remedies(kind: Kind, rule: Behaviour) -> list[Behaviour]:
     """
     if kind is Kind.SUM:
         return _for_sum(rule)
-    if kind is Kind.AVERAGE_POOL and _name(rule) in ("norm", "epsilon"):
-        return [*_restabilized(rule, "norm"), rules.abs_split()]
+    if kind is Kind.AVERAGE_POOL and rule.name in ("norm", "epsilon"):
+        return [*_restabilize(rule, "norm"), rules.abs_split()]
     if kind in LINEAR:
         return _for_linear(rule)
     return []
@@ -39,7 +38,7 @@ def healthy_rules(kind: Kind, rule: Behaviour) -> tuple[Behaviour, ...]:
 
     What is of that kind already stays: ZBox in the first layer, another gamma, a stabilizer of its own.
     """
-    name, biases = _name(rule), _biases(rule)
+    name, biases = rule.name, _biases(rule)
     if kind is Kind.SUM and name not in ("abs_split", "body_only"):
         return (rule if _is_steady(rule) else rules.norm(), rules.abs_split(), rules.abs_split())
     if kind is Kind.AVERAGE_POOL and name != "abs_split":
@@ -56,7 +55,7 @@ _UNBOUNDED = ("epsilon", "gamma_plain", "gamma", "gamma_symmetric", "gradient")
 
 def _general(kind: Kind, rule: Behaviour) -> Behaviour:
     """Return general Gamma for a convolution, Epsilon for a dense layer; the rule itself where it is one of them."""
-    general = _name(rule) in ("gamma", "gamma_symmetric") and not _arguments(rule).get("compat")
+    general = rule.name in ("gamma", "gamma_symmetric") and not _arguments(rule).get("compat")
     if general or (kind is Kind.DENSE and _is_steady(rule)):
         return rule
     return rules.gamma(**_biases(rule)) if kind is Kind.CONVOLUTION else rules.epsilon(**_biases(rule))
@@ -64,40 +63,40 @@ def _general(kind: Kind, rule: Behaviour) -> Behaviour:
 
 def _is_steady(rule: Behaviour) -> bool:
     """Whether it is Epsilon or Norm with a stabilizer that keeps denominators away from 0."""
-    if not isinstance(rule, Rule) or _name(rule) not in ("epsilon", "norm"):
+    if not isinstance(rule, Rule) or rule.name not in ("epsilon", "norm"):
         return False
     return rule.stabilizer.signed and (rule.stabilizer.epsilon > 0 or rule.stabilizer.floor > 0)
 
 
 def _for_sum(rule: Behaviour) -> list[Behaviour]:
     last: list[Behaviour] = [rules.abs_split(), rules.BodyOnly()]
-    match _name(rule):
+    match rule.name:
         case "copy" | "gradient":
-            return [rules.norm(), *_restabilized(rules.norm(), "norm"), *last]
+            return [rules.norm(), *_restabilize(rules.norm(), "norm"), *last]
         case "norm" | "epsilon":
-            return [*_restabilized(rule, "norm"), *last]
+            return [*_restabilize(rule, "norm"), *last]
         case _:
             return []
 
 
 def _for_linear(rule: Behaviour) -> list[Behaviour]:
     biases = _biases(rule)
-    match _name(rule):
+    match rule.name:
         case "gamma_plain":
             return [rules.gamma(**_arguments(rule))]
         case "gamma" if _arguments(rule).get("compat"):
             return [rules.gamma(**_arguments(rule) | {"compat": False})]
         case "epsilon":
-            return [*_restabilized(rule, "epsilon"), rules.gamma(**biases)]
+            return [*_restabilize(rule, "epsilon"), rules.gamma(**biases)]
         case "gradient":
-            return [rules.epsilon(), *_restabilized(rules.epsilon(), "epsilon"), rules.gamma()]
+            return [rules.epsilon(), *_restabilize(rules.epsilon(), "epsilon"), rules.gamma()]
         case "alpha_beta":
             return [rules.z_plus(**biases)]
         case _:
             return []
 
 
-def _restabilized(rule: Behaviour, constructor: str) -> list[Behaviour]:
+def _restabilize(rule: Behaviour, constructor: str) -> list[Behaviour]:
     """Return an Epsilon or Norm rule with its stabilizer signed, then with larger ones than it has."""
     assert isinstance(rule, Rule)
     own = rule.stabilizer
@@ -108,15 +107,9 @@ def _restabilized(rule: Behaviour, constructor: str) -> list[Behaviour]:
     return [RULES[constructor](stabilizer, **biases) for stabilizer in (*signed, *nothing, *larger)]
 
 
-def _name(rule: Behaviour) -> str:
-    return call(str(rule))[0]
-
-
 def _arguments(rule: Behaviour) -> dict[str, Any]:
     """Return the arguments that a rule was built with, by name."""
-    name, positional, keywords = call(str(rule))
-    bound = inspect.signature(RULES[name]).bind(*positional, **keywords)
-    return dict(bound.arguments)
+    return dict(rule.call.arguments)
 
 
 def _biases(rule: Behaviour) -> dict[str, Any]:

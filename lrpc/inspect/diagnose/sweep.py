@@ -81,12 +81,10 @@ def sweep(
     others: the inputs beside the first, as for `Explainer`.
     Raises LrpcError for a parameter that no rule has, and for a folder that holds another sweep.
     """
-    bundle = folder / "model.lrp"
-    names = _tunable_names(compiled, grid)
+    tunable = compiled.variant(tunable=True)
+    names = _tunable_names(tunable, grid)
     _claim(folder, compiled, x, classes, grid, others or {})
-    if not bundle.exists():
-        compiled.save(bundle, tunable=True)
-    explainer = Explainer(bundle)
+    explainer = Explainer(tunable)
     for number, combination in enumerate(itertools.product(*grid.values())):
         values = dict(zip(grid, combination, strict=True))
         file = folder / f"point{number:04d}.npz"
@@ -98,9 +96,7 @@ def sweep(
 
 
 def _tunable_names(compiled: Compiled, grid: Grid) -> dict[str, list[str]]:
-    from lrpc.lower.tunable import tunables
-
-    known = [tunable.name for tunable in tunables(compiled.plan)]
+    known = [tunable.name for tunable in compiled.bundle.manifest.tunables]
     names = {key: [name for name in known if name == key or name.endswith(f".{key}")] for key in grid}
     if missing := [key for key, found in names.items() if not found]:
         raise LrpcError(f"No rule of the plan has {', '.join(missing)}.", hint=f"There are {', '.join(known)}.")

@@ -13,12 +13,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from lrpc.bundle.memory import Bundle
+from lrpc.bundle.names import EXPLAIN, HEALTH, RELEVANCE, TRACE
 from lrpc.bundle.side_inputs import checked_others, part_of, values_a_sample
 from lrpc.runtime.agreement import check_tensors
 from lrpc.runtime.explainer import Explainer, Target
 from lrpc.runtime.health import Health
 from lrpc.runtime.session import open_session, told_by_runtime
-from lrpc.variants.trace import COLUMNS, OUTPUT, expose, instrument
+from lrpc.variants.trace import COLUMNS, expose, instrument
 from passes.errors import LrpcError
 
 if TYPE_CHECKING:
@@ -90,13 +92,13 @@ class Tracer:
     """
 
     def __init__(
-        self, source: str | Path | Compiled, providers: Sequence[str] | None = None, layers: Sequence[str] = ()
+        self, source: str | Path | Bundle | Compiled, providers: Sequence[str] | None = None, layers: Sequence[str] = ()
     ) -> None:
         self.explainer = Explainer(source, providers)
         manifest = self.explainer.manifest
         if manifest.trace is None:
             raise LrpcError(
-                f"{self.explainer.path} does not tell where its relevance is: an older lrpc wrote it.",
+                f"{self.explainer.name} does not tell where its relevance is: an older lrpc wrote it.",
                 hint="Compile the model again: `lrpc compile MODEL.onnx --force`.",
             )
         self._where = manifest.trace
@@ -104,7 +106,7 @@ class Tracer:
         arriving = {entry.layer: entry.arriving for entry in self._where}
         if unknown := [layer for layer in layers if layer not in arriving]:
             raise LrpcError(
-                f"{self.explainer.path} has no layer {', '.join(unknown)}.", hint="`lrpc trace` lists its layers."
+                f"{self.explainer.name} has no layer {', '.join(unknown)}.", hint="`lrpc trace` lists its layers."
             )
         self._hidden = {layer: arriving[layer] for layer in layers}
 
@@ -130,8 +132,8 @@ class Tracer:
     def _run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Return output, relevance, health, trace and the hidden relevance of a part of the batch."""
         wanted = [name for name in self._parts() if name not in feeds]
-        names = [self.explainer.manifest.output.name, "relevance", "health", OUTPUT]
-        with told_by_runtime(str(self.explainer.path)):
+        names = [self.explainer.manifest.output.name, RELEVANCE, HEALTH, TRACE]
+        with told_by_runtime(self.explainer.name):
             fetched = self._session.run([*names, *wanted], feeds)
         tensors = feeds | dict(zip(wanted, fetched[len(names) :], strict=True))
         hidden = [reduce(np.multiply, [tensors[part] for part in parts]) for parts in self._hidden.values()]
@@ -143,19 +145,18 @@ class Tracer:
 
     def graph(self) -> onnx.ModelProto:
         """Return the trace variant of explain.onnx; its large weights stay in the bundle's weights.bin."""
-        path = self.explainer.path
-        proto = onnx.load(path if path.is_file() else path / "explain.onnx", load_external_data=False)
+        proto = self.explainer.bundle.model(EXPLAIN)
         nodes, graph = proto.graph.node, proto.graph
         known = {name for node in nodes for name in (*node.input, *node.output)} | {v.name for v in graph.input}
-        check_tensors((name for where in self._where for name in where.tensors), known, str(path))
+        check_tensors((name for where in self._where for name in where.tensors), known, self.explainer.name)
         return expose(instrument(proto, self._where), self._parts())
 
     @cached_property
     def _session(self) -> ort.InferenceSession:
-        path = self.explainer.path
-        folder = path.parent if path.is_file() else path
-        model, explainer = self.graph().SerializeToString(), self.explainer
-        return open_session(model, explainer.providers, folder.resolve(), run=explainer.options, once=True)
+        explainer, bundle = self.explainer, self.explainer.bundle
+        folder = bundle.folder.resolve() if bundle.folder else None
+        model, weights = self.graph().SerializeToString(), bundle.weights
+        return open_session(model, explainer.providers, folder, run=explainer.options, once=True, weights=weights)
 
     def _rows(self, cells: np.ndarray) -> Iterator[Row]:
         for entry, values in zip(self._where, cells, strict=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import LrpcError
-from passes.file_errors import file_errors
+from passes.loading.file_errors import file_errors
 
 if TYPE_CHECKING:
     from lrpc.inspect.diagnose.trace import Row

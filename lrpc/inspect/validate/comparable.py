@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lrpc.plan.plan import Plan, Row
-from lrpc.rules.algebra import Gradient
+from lrpc.rules.behaviours import Gradient
 from lrpc.rules.kinds import Kind
 from passes.errors import LrpcError, Problem
 

@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from lrpc.bundle.names import RELEVANCE, SEED
 from lrpc.emit.targets import TARGETS, Target
 from lrpc.lower import forward_graph, relevance_graph
-from lrpc.lower.graphs import RELEVANCE, SEED, traced_name
+from lrpc.lower.graphs import traced_name
 from lrpc.plan.plan import Plan
-from passes.write import left_out, weights_of
+from lrpc.plan.simplify import simplify
+from passes.graph.write import left_out, weights_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def run_traced(
     x: (n, *input shape).  seed: shaped as the model's output.  target: what they are optimised for; None for -O0.
     others: the inputs beside the first, by name.
     """
-    relevance_proto, taps = relevance_graph(plan, trace=True, target=target)
+    simplified = plan if target is None else simplify(plan)
+    relevance_proto, taps = relevance_graph(simplified, trace=True, target=target)
     outputs = {node.name: node.outputs[0].name for node in plan.graph.nodes}
     wanted = list(dict.fromkeys([*taps, *outputs.values()]))
     given = {plan.graph.inputs[0].name: x, **(others or {})}

@@ -20,7 +20,7 @@ import numpy as np
 
 from lrpc.inspect.validate.traced import Traced, run_traced
 from lrpc.plan.plan import Plan
-from lrpc.rules.algebra import Copy
+from lrpc.rules.behaviours import Copy
 from lrpc.rules.kinds import Kind
 
 NEGLIGIBLE = 2e-5

@@ -1,0 +1,4 @@
+import onnx
+
+class LazyValues:
+    def __init__(self, tensor: onnx.TensorProto) -> None: ...
