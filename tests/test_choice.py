@@ -16,6 +16,7 @@ from lrpc.composites.choice import Choice
 from lrpc.inspect.inputs import validation_input
 from lrpc.plan.inputs import input_spec
 from passes.errors import LrpcError
+from tests.graphs import saved
 from tests.two_inputs import NETS
 
 PICTURE = {"lrpc.input": '{"shape": [3, 6, 6], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}',
@@ -49,7 +50,7 @@ def test_the_command_line_and_python_choose_alike(tmp_path, name, options, compo
 @pytest.mark.parametrize(("name", "options", "composite"), CASES.values(), ids=CASES)
 def test_a_manifest_has_a_picture_s_mean_and_range_where_the_input_is_that_picture(tmp_path, name, options, composite):
     compiled = lrpc.compile(NETS[name].proto(PICTURE), **options)
-    compiled.save(tmp_path / "b.lrp", seed_input=True)
+    saved(compiled, tmp_path / "b.lrp", seed_input=True)
     told = lrpc.Explainer(tmp_path / "b.lrp").manifest.input
     of_picture = (0.5,) * 3, (0.25,) * 3, (-2.0,) * 3, (2.0,) * 3
     expected = of_picture if composite == BOX else (None, None, None, None)

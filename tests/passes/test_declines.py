@@ -10,8 +10,8 @@ import pytest
 
 from passes.loading.load import load
 from passes.pipeline import PIPELINE
+from tests.passes.bad_models import parsed
 from tests.passes.declines import CASES
-from tests.passes.test_check import parsed
 
 STEPS = {step.name: step for step in PIPELINE}
 SHARED = {

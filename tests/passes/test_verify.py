@@ -126,7 +126,7 @@ def test_a_loaded_graph_is_well_formed():
 
 
 def test_a_loop_may_read_what_is_computed_before_it():
-    from tests.passes.test_check import BAD, parsed
+    from tests.passes.bad_models import BAD, parsed
 
     assert verify(load(parsed(BAD["control flow"][0]))) == []
 
