@@ -19,7 +19,8 @@ from lrpc.reference import run_oracle
 from lrpc.reference.forward import FORWARD, MULTIPLE, UNWEIGHTED
 from lrpc.rules.kinds import LINEAR as WEIGHTED
 from lrpc.rules.sign import ANY, NON_NEGATIVE, NON_POSITIVE, ZEROS, Sign
-from passes import branches, check
+from passes.graph import branches
+from passes.loading import check
 from tests.graphs import model
 from tests.layers import LINEAR, MOVING, normal, plan_of
 
