@@ -10,6 +10,7 @@ from lrpc.behaviours.bound import Bound
 from lrpc.behaviours.emission import Emission
 from lrpc.behaviours.linear.bound import rule_bound
 from lrpc.behaviours.linear.lower import lower_rule
+from lrpc.behaviours.linear.stabilize import Layout
 from lrpc.behaviours.meaning import Meaning
 from lrpc.behaviours.relevance import Relevance
 from lrpc.behaviours.support import Support
@@ -27,7 +28,7 @@ class Linear(Meaning[Rule]):
             return f"{op.name} is not a linear layer; it takes pass, gradient or a rule of its own"
         if not op.parametric and any(t.x not in (KEEP, ABS) or t.w != t.x for t in _terms(rule)):
             return f"{op.name} has no parameters; it takes norm, abs_split or gradient"
-        return _wrong_channels(rule, node)
+        return _wrong_channels(rule, node) or _wrong_axes(rule, op, node)
 
     def bound(self, rule: Rule, op: Op, node: gs.Node, inputs: Sequence[Sign]) -> Bound:
         assert isinstance(op, LinearOp)
@@ -54,3 +55,11 @@ def _wrong_channels(rule: Rule, node: gs.Node) -> str:
         if isinstance(term.x, Fill) and isinstance(term.x.value, tuple) and len(term.x.value) != channels:
             return f"it gives bounds for {len(term.x.value)} channels, the layer's input has {channels}"
     return ""
+
+
+def _wrong_axes(rule: Rule, op: LinearOp, node: gs.Node) -> str:
+    """Return a complaint where a stabilizer names an axis that the layer's output, as the model has it, lacks."""
+    layout = Layout.of(op, node)
+    rank = layout.rank if layout.rows is None else len(layout.rows)
+    missing = [axis for axis in rule.stabilizer.axes or () if axis >= rank]
+    return f"its stabilizer has axis {missing[0]}, the layer's output has axes 0 to {rank - 1}" if missing else ""
