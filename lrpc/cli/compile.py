@@ -72,7 +72,8 @@ def compile_command(
     path = output or model.with_name(model.name.removesuffix(".onnx") + suffix)
     pictures = [f"--{name}" for name, used in (("preprocess", preprocess), ("heatmap", heatmap)) if used]
     if pictures and not single_file:
-        raise click.UsageError(f"{' and '.join(pictures)} make one file of all: add --single-file.")
+        makes = "make" if pictures[1:] else "makes"
+        raise click.UsageError(f"{' and '.join(pictures)} {makes} one file of all: add --single-file.")
     import lrpc
     from lrpc.rules.stabilizer import shortest
 

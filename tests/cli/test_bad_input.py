@@ -114,6 +114,10 @@ USAGE = {
     "low above 0": (("plan", "model.onnx", "--low", "0.5", "--high", "1"), ["low <= 0 <= high"]),
     "bounds for 2 of 3 channels": (("plan", "model.onnx", "--low", "-1,-1", "--high", "1,1"), ["2 channels", "has 3"]),
     "bounds that are no numbers": (("plan", "model.onnx", "--low", "dark", "--high", "1"), ["--low", "'dark'"]),
+    "pictures in a folder": (("compile", "model.onnx", "--heatmap"), ["--heatmap makes one file of all: add --single-file"]),
+    "pictures both ways in a folder": (
+        ("compile", "model.onnx", "--preprocess", "--heatmap"), ["--preprocess and --heatmap make one file of all"],
+    ),
     "bad stabilizer": (("plan", "model.onnx", "--stabilizer", "eps=1,colour=red"), ["colour"]),
     "missing toml": (("plan", "model.onnx", "--composite", "no.toml"), ["no.toml cannot be read"]),
     "zennit without torch model": (("validate", "model.onnx", "--reference", "zennit"), ["--torch"]),
