@@ -447,6 +447,11 @@ CASES = {
         "spell_norms", [node("InstanceNormalization", "x scale shift", "y", epsilon=0.1)], norm_parameters(3), (3, 4, 5),
         (3, 4, 5), ["Reshape", "LayerNormalization", "Reshape", "Mul", "Add"],
     ),
+    "an instance norm that scales one channel and shifts another": (
+        "spell_norms", [node("InstanceNormalization", "x some few", "y")],
+        {"some": np.float32([1, 2, 1]), "few": np.float32([0, 0, 3])}, (3, 4, 5), (3, 4, 5),
+        ["Reshape", "LayerNormalization", "Reshape", "Mul", "Add"],
+    ),
     "an instance norm of sequences that scales nothing": (
         "spell_norms", [node("InstanceNormalization", "x one zero", "y")],
         {"one": np.ones(3, np.float32), "zero": np.zeros(3, np.float32)}, (3, 7), (3, 7),

@@ -143,3 +143,12 @@ def test_what_has_a_second_output_that_is_read_stays():
     ]  # fmt: skip
     graph = load(model(nodes, {}, {"x": ["n", 2]}, {"y": ["n", 2]}))
     assert [n.op for n in drop_noops(graph).nodes] == ["Dropout", "Cast", "Mul"]
+
+
+@pytest.mark.parametrize("unknown", [("a",), ("b",), ("a", "b")], ids=" and ".join)
+def test_a_reshape_of_unknown_rank_stays(unknown):
+    nodes = [node("Relu", "x", "a"), node("Reshape", "a s", "b"), node("Relu", "b", "y")]
+    graph = load(model(nodes, {"s": np.array([0, 2, 4, 6])}, {"x": PICTURE}, {"y": PICTURE}))
+    for name in unknown:
+        graph.body.tensors()[name].shape = None
+    assert drop_noops(graph) is graph

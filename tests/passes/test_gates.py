@@ -29,6 +29,7 @@ CASES = {
     ),
     "an optional input left out": ([*POOL, node("Clip", "p low", "q"), node("Sigmoid", "q", "g")], "a g", 0),
     "moved behind its gate": ([*GATED, node("Reshape", "g s", "m"), node("Identity", "m", "i")], "a i", 0),
+    "a gate through a dropout": ([*GATED, node("Dropout", "g", "m")], "a m", 0),
     "a signal that was moved": ([*GATED, node("Identity", "a", "b")], "b g", 0),
     "a gate of what is behind another layer": ([node("Tanh", "a", "b"), *GATED], "b g", None),
     "a gate of the layer before": ([node("Tanh", "a", "b"), node("Sigmoid", "a", "g")], "b g", None),

@@ -137,6 +137,14 @@ def test_folded_constants_are_named_after_their_layer():
     assert [conv.name, *(t.name for t in conv.inputs[1:])] == ["conv1", "conv1.weight", "conv1.bias"]
 
 
+def test_a_bias_that_has_its_layer_s_name_keeps_it():
+    conv = helper.make_node("Conv", ["x", "conv1.weight", "conv1.bias"], ["a"])
+    norms = [node("BatchNormalization", f"a {NORM}", "b"), node("BatchNormalization", f"b {NORM}", "y")]
+    weights = {"conv1.weight": normal(4, 4, 1, 1), "conv1.bias": normal(4), **norm_parameters(4)}
+    (folded,) = canonize(before([conv, *norms], weights, (4, 3, 3), (4, 3, 3))).nodes
+    assert [tensor.name for tensor in folded.inputs[1:]] == ["conv1.weight", "conv1.bias"]
+
+
 DECLINED = {
     "padded with a shift": (
         [node("Relu", "x", "r"), node("BatchNormalization", f"r {NORM}", "a"), node("Conv", "a w", "y", pads=[1, 1, 1, 1])],
