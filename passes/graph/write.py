@@ -13,9 +13,6 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from passes.graph import Graph, Module
 
-IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
-"""The ir_version that each opset was released with; runtimes of that age read nothing newer."""
-
 LARGEST = 2**31 - 2**26
 """Bytes of weights that one message of protobuf, which ends at 2 GB, can hold beside nodes and metadata."""
 _SMALL = 1024
@@ -42,7 +39,7 @@ def to_proto(
     graph = _spell_out(graph)
     graph = _without_values(graph, weights) if _bytes(graph) > LARGEST else graph
     proto: onnx.ModelProto = gs.export_onnx(graph.body, do_type_check=False)
-    proto.ir_version = IR_VERSIONS.get(graph.opset) or _oldest_ir(graph.opset)
+    proto.ir_version = _oldest_ir(graph.opset)
     proto.graph.name = graph.name
     for key, value in graph.metadata.items():
         proto.metadata_props.add(key=key, value=value)
@@ -82,7 +79,7 @@ def _without_values(graph: Graph, weights: Container[str] | None) -> Graph:
 
 
 def _oldest_ir(opset: int) -> int:
-    """Return the ir_version that a newer opset needs at least; a file's own may be beyond what runtimes read."""
+    """Return the ir_version that an opset was released with: runtimes of that age read nothing newer."""
     return int(onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)], ignore_unknown=True))
 
 

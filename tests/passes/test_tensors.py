@@ -144,3 +144,9 @@ def test_a_constant_shape_that_no_machine_holds_is_refused_by_name(size, kind):
             load(proto)
         return
     assert len(load(proto).nodes) == 1
+
+
+@pytest.mark.parametrize(("opset", "ir_version"), [(18, 8), (19, 9), (20, 9), (21, 10), (22, 10), (23, 11)])
+def test_a_file_has_the_ir_version_of_its_opset(opset, ir_version):
+    graph = load(model([node("Relu", "x", "y")], {}, {"x": ["n", 2]}, {"y": ["n", 2]}, opset))
+    assert to_proto(graph).ir_version == ir_version

@@ -140,3 +140,25 @@ def test_a_pass_that_breaks_the_graph_is_named(monkeypatch):
     monkeypatch.setattr("passes.pipeline.PIPELINE", (*PIPELINE[:2], Pass(break_names)))
     with pytest.raises(LrpcError, match="break_names"):
         canonize(fresh(), check=True)
+
+
+POSITIONS = {
+    # an op, its operands behind x, the one that is to hold whole numbers
+    "the end of a Slice": ("Slice", "s e a k", "e"),
+    "the axes of a Slice": ("Slice", "s e a k", "a"),
+    "the steps of a Slice": ("Slice", "s e a k", "k"),
+    "the axes of a ReduceSum": ("ReduceSum", "a", "a"),
+}
+
+
+@pytest.mark.parametrize(("op", "operands", "wrong"), POSITIONS.values(), ids=POSITIONS)
+def test_every_operand_that_counts_holds_whole_numbers(op, operands, wrong):
+    weights = {name: np.array([value]) for name, value in zip("seak", (0, 2, 1, 1), strict=True)}
+    used = {name: weights[name] for name in operands.split()}
+    graph = load(
+        model([node(op, f"x {operands}", "y")], used, {"x": ["n", 4]}, {"y": ["n", 2 if op == "Slice" else 1]})
+    )
+    assert verify(graph) == []
+    index = 1 + operands.split().index(wrong)
+    graph.nodes[0].inputs[index] = gs.Constant("f", np.ones(1, np.float32))
+    assert "f is float32, and is to hold whole numbers" in [problem.reason for problem in verify(graph)]
