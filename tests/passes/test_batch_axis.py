@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import onnx.parser
 import pytest
@@ -12,6 +13,8 @@ from lrpc.cli import main
 from passes.loading.batch_axis import batch_problems
 from passes.loading.load import load
 from passes.pipeline import canonize
+from tests.graphs import model
+from tests.passes.cases import node
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'
 HINT = (
@@ -233,3 +236,9 @@ def test_a_tensor_before_the_trouble_is_explained():
     text, _ = REFUSED["output transposed to (classes, batch)"]
     plan = lrpc.plan_model(parsed(text), output="a")
     assert plan.graph.outputs[0].name == "a"
+
+
+def test_one_number_has_no_batch():
+    graph = load(model([node("Reshape", "x s", "y")], {"s": np.zeros(0, np.int64)}, {"x": [1, 1]}, {"y": []}))
+    (problem,) = batch_problems(canonize(graph))
+    assert (problem.layer, problem.reason) == ("reshape_y", MOVED("y", "()"))

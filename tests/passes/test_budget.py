@@ -35,6 +35,11 @@ CASES = {
         True,
         "it would write down 1.2e8 values at Conv 'y', more than fits",
     ),
+    "one map of wide windows, interpreted": (
+        ("Conv", [1, 64, 263, 263], [1, 64, 3, 3], 6, SQUARE),
+        True,
+        "it would write down 4.0e7 values at Conv 'y'",
+    ),
     "a large pool, interpreted": (
         ("MaxPool", [1, 64, 448, 448], [], 6, SQUARE),
         True,
