@@ -110,7 +110,7 @@ def _result_rows(node: gs.Node, rows: Mapping[str, int]) -> int | None:
     """Return how many rows each sample has in a node's results, None where that is not known."""
     source = _source(node, rows)
     before, after = static_shape(source), static_shape(node.outputs[0])
-    if before is None or after is None or not after:
+    if not before or not after:
         return None
     if kind(node) not in _RESHAPES:
         return rows[source.name] if _same_rows(source, node.outputs[0]) else None

@@ -242,3 +242,8 @@ def test_one_number_has_no_batch():
     graph = load(model([node("Reshape", "x s", "y")], {"s": np.zeros(0, np.int64)}, {"x": [1, 1]}, {"y": []}))
     (problem,) = batch_problems(canonize(graph))
     assert (problem.layer, problem.reason) == ("reshape_y", MOVED("y", "()"))
+
+
+def test_an_input_of_one_number_has_no_batch_either():
+    graph = load(model([node("Reshape", "x s", "y")], {"s": np.array([1, 1])}, {"x": []}, {"y": [1, 1]}))
+    assert batch_problems(graph) == []
