@@ -56,7 +56,9 @@ def _matmul_problem(node: gs.Node) -> str:
     if weight is None:
         return "both operands depend on the input"
     shape = static_shape(node.inputs[0])
-    if weight.ndim != 2 or weight.dtype.kind != "f" or shape is None or len(shape) < 2:
+    if weight.dtype.kind != "f":
+        return "it multiplies whole numbers"
+    if weight.ndim != 2 or shape is None or len(shape) < 2:
         return "its weight is no matrix, or its input's rank is unknown"
     if len(shape) > 2 and shape[:-1].count(None) > 1:
         return "its input has more than one dynamic axis"

@@ -184,6 +184,11 @@ CASES = {
     ),
     "a matrix times the input": ("recognise_dense", graph("y = MatMul (w, x)", "float[3,3]", "float[3,3]", MATRIX), "the constant is on the left"),
     "a product of computed ones": ("recognise_dense", graph("y = MatMul (x, x)", "float[4,4]", "float[4,4]"), "both operands depend on the input"),
+    "a product of whole numbers": (
+        "recognise_dense",
+        graph("i = Cast<to = 7>(x) j = MatMul(i, w) y = Cast<to = 1>(j)", "float[4,2]", "float[4,2]", "int64[2,2] w = {1,2,3,4}"),
+        "it multiplies whole numbers",
+    ),
     "a batch of matrices": (
         "recognise_dense", graph("y = MatMul (x, w)", "float[1,3,3]", "float[1,3,3]", "float[1,3,3] w = {1,2,3,4,5,6,7,8,9}"),
         "its weight is no matrix, or its input's rank is unknown",

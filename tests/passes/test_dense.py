@@ -98,3 +98,10 @@ def test_rows_are_laid_out_and_back():
     assert list(flat.outputs[0].shape) == ["n*5", 4]
     assert list(gemm.outputs[0].shape) == ["n*5", 3]
     assert isinstance(gemm.inputs[1], gs.Constant)
+
+
+def test_a_product_of_whole_numbers_is_no_dense_layer():
+    nodes = [node("Cast", "x", "i", to=7), node("MatMul", "i w", "j"), node("Cast", "j", "y", to=1)]
+    problems: list[Problem] = []
+    recognise_dense(graph_of(nodes, {"w": np.ones((4, 3), np.int64)}), problems)
+    assert ["it multiplies whole numbers" in p.reason for p in problems] == [True]
