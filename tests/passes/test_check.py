@@ -65,3 +65,14 @@ def test_an_infinite_bound_or_mask_is_no_problem_and_a_nan_is():
 
 def test_a_good_model_has_no_problem():
     assert problems(load(small_resnet())) == []
+
+
+def test_a_convolution_s_window_may_be_as_large_as_its_weights():
+    """A pool's window is a few numbers in a file, and takes a pass over the input for each of its places."""
+    size = (1 << 22) + 1
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], name="conv")]
+    weights = {"w": np.zeros((1, 1, size), np.float32)}
+    assert problems(load(model(nodes, weights, {"x": ["n", 1, size]}, {"y": ["n", 1, 1]}))) == []
+    pool = [helper.make_node("MaxPool", ["x"], ["y"], name="pool", kernel_shape=[size])]
+    (problem,) = problems(load(model(pool, {}, {"x": ["n", 1, size]}, {"y": ["n", 1, 1]})))
+    assert "has more than 4194304 positions" in problem.reason
