@@ -76,3 +76,10 @@ def test_a_convolution_s_window_may_be_as_large_as_its_weights():
     pool = [helper.make_node("MaxPool", ["x"], ["y"], name="pool", kernel_shape=[size])]
     (problem,) = problems(load(model(pool, {}, {"x": ["n", 1, size]}, {"y": ["n", 1, 1]})))
     assert "has more than 4194304 positions" in problem.reason
+
+
+def test_a_dropout_by_a_ratio_is_no_problem():
+    nodes = [helper.make_node("Dropout", ["x", "r"], ["y"], name="dropout")]
+    graph = load(model(nodes, {"r": np.float32(0.5)}, {"x": ["n", 4]}, {"y": ["n", 4]}))
+    assert len(graph.nodes[0].inputs) == 2
+    assert problems(graph) == []
