@@ -54,7 +54,7 @@ def _node_problems(node: gs.Node) -> Iterator[Problem]:
         yield problem("in training mode: it normalises by the batch", _TRAINING_HINT)
     if node.op == "Dropout" and len(node.inputs) > 2 and np.any(held(node.inputs[2])):
         yield problem("in training mode: it drops values at random", _TRAINING_HINT)
-    if reason := _out_of_range(node):
+    if reason := _out_of_range(node) or _wrong_channels(node):
         yield problem(reason, _RANGE_HINT)
     if node.op in ("Conv", "ConvTranspose") and stray_bias(node) and values_of(node.inputs[2]).any():
         yield problem(f"its bias has the shape {node.inputs[2].shape}, not one value per output", _RANGE_HINT)
@@ -74,6 +74,19 @@ def _out_of_range(node: gs.Node) -> str:
     if "Pool" in node.op and math.prod(kernel) > _LARGEST_WINDOW:
         return f"its window {short_list(kernel)} has more than {_LARGEST_WINDOW} positions"
     return ""
+
+
+def _wrong_channels(node: gs.Node) -> str:
+    """Return a complaint where a convolution's weight is of other channels than its input; inference does not look."""
+    if node.op not in ("Conv", "ConvTranspose") or len(node.inputs) < 2:
+        return ""
+    shape, weight = static_shape(node.inputs[0]) or (), static_shape(node.inputs[1]) or ()
+    channels = shape[1] if len(shape) > 1 else None
+    taken = weight[int(node.op == "Conv")] if len(weight) > 1 else None
+    if channels is None or taken is None:
+        return ""
+    taken *= int(node.attrs.get("group", 1)) if node.op == "Conv" else 1
+    return f"its weight takes {taken} channels, its input has {channels}" if taken != channels else ""
 
 
 def _values_a_sample(tensor: gs.Tensor) -> int:

@@ -83,3 +83,23 @@ def test_a_dropout_by_a_ratio_is_no_problem():
     graph = load(model(nodes, {"r": np.float32(0.5)}, {"x": ["n", 4]}, {"y": ["n", 4]}))
     assert len(graph.nodes[0].inputs) == 2
     assert problems(graph) == []
+
+
+CHANNELS = {
+    # op, channels of the input, shape of the weight, attributes, the complaint
+    "as many": ("Conv", 4, (6, 4, 1), {}, ""),
+    "more": ("Conv", 5, (6, 4, 1), {}, "its weight takes 4 channels, its input has 5"),
+    "in groups": ("Conv", 4, (6, 2, 1), {"group": 2}, ""),
+    "fewer than the groups take": ("Conv", 2, (6, 2, 1), {"group": 2}, "its weight takes 4 channels, its input has 2"),
+    "transposed": ("ConvTranspose", 4, (4, 6, 1), {}, ""),
+    "transposed, in groups": ("ConvTranspose", 4, (4, 3, 1), {"group": 2}, ""),
+    "transposed, more": ("ConvTranspose", 6, (4, 6, 1), {}, "its weight takes 4 channels, its input has 6"),
+}
+
+
+@pytest.mark.parametrize(("op", "channels", "shape", "attributes", "complaint"), CHANNELS.values(), ids=CHANNELS)
+def test_a_convolution_takes_the_channels_of_its_weight(op, channels, shape, attributes, complaint):
+    nodes = [helper.make_node(op, ["x", "w"], ["y"], name="conv", **attributes)]
+    weights = {"w": np.zeros(shape, np.float32)}
+    graph = load(model(nodes, weights, {"x": ["n", channels, 4]}, {"y": ["n", 6, 4]}))
+    assert [problem.reason for problem in problems(graph)] == ([complaint] if complaint else [])
