@@ -97,11 +97,11 @@ def compile(
     """
     chosen, watch = target_of(optimize, target), Stopwatch()
     variant = Variant(seed_input, tunable, half_forward, preprocess, heatmap)
-    graph = select(load(_exported(source, example_input)), input, output)
+    graph = select(load(_export(source, example_input)), input, output)
     watch.lap("load")
     canonical = canonize(graph, report=report)
     watch.lap("canonize")
-    plan = _planned(graph, canonical, composite, rules)
+    plan = _assign_rules(graph, canonical, composite, rules)
     watch.lap("plan")
     return compile_plan(plan, chosen, variant, watch)
 
@@ -132,11 +132,11 @@ def plan_model(
     report: Report | None = None,
 ) -> Plan:
     """Load, canonize and plan a model, without lowering it. Parameters and errors are those of `compile`."""
-    graph = select(load(_exported(source, example_input)), input, output)
-    return _planned(graph, canonize(graph, report=report), composite, rules)
+    graph = select(load(_export(source, example_input)), input, output)
+    return _assign_rules(graph, canonize(graph, report=report), composite, rules)
 
 
-def _planned(graph: Graph, canonical: Graph, composite: Composite | Choice | None, rules: Overrides) -> Plan:
+def _assign_rules(graph: Graph, canonical: Graph, composite: Composite | Choice | None, rules: Overrides) -> Plan:
     """Give every layer of a canonized graph its rule, or refuse the model with all that is wrong with it.
 
     graph: as it was loaded: its problems are told in the words of the file.
@@ -170,7 +170,7 @@ def chosen_composite(wanted: Composite | Choice | None, graph: Graph) -> Composi
     return (wanted or Choice()).composite(known)
 
 
-def _exported(source: Any, example_input: torch.Tensor | None) -> str | Path | onnx.ModelProto:
+def _export(source: Any, example_input: torch.Tensor | None) -> str | Path | onnx.ModelProto:
     if isinstance(source, (str, Path, onnx.ModelProto)):
         return source
     from lrpc.export import module_to_proto

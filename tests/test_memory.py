@@ -90,6 +90,7 @@ def test_the_names_of_the_contract():
 CANNOT = {
     "the output is no (n, classes)": ({"output": "a"}, "Compile it with --seed-input"),
     "there is no such picture": ({"preprocess": "crop"}, "There are: size, any"),
+    "no picture at all": ({"preprocess": ""}, "There are: size, any"),
 }
 
 

@@ -67,7 +67,7 @@ def assemble(plan: Plan, simplified: Plan, target: Target | None, variant: Varia
     explain, where = explain_graph(simplified, variant.seed_input, variant.tunable, target)
     manifest = describe(plan, target, variant.seed_input, variant.tunable, where)
     manifest = replace(manifest, half_forward=variant.half_forward)
-    halve = _halving(explain) if variant.half_forward else _unchanged
+    halve = _halver(explain) if variant.half_forward else _keep
     graphs = {EXPLAIN: halve(explain)}
     if pictures:
         manifest = pictures.write(explain, graph, manifest)
@@ -81,7 +81,7 @@ def assemble(plan: Plan, simplified: Plan, target: Target | None, variant: Varia
     return Bundle.of(manifest, graphs, weights_of(graph))
 
 
-def _halving(explain: onnx.ModelProto) -> Callable[[onnx.ModelProto], onnx.ModelProto]:
+def _halver(explain: onnx.ModelProto) -> Callable[[onnx.ModelProto], onnx.ModelProto]:
     if left_out(explain):
         raise LrpcError(
             f"{explain.graph.name} has more than 2 GB of weights, the most that one ONNX file can hold: "
@@ -91,5 +91,5 @@ def _halving(explain: onnx.ModelProto) -> Callable[[onnx.ModelProto], onnx.Model
     return half_forward
 
 
-def _unchanged(proto: onnx.ModelProto) -> onnx.ModelProto:
+def _keep(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto

@@ -12,7 +12,7 @@ import onnx
 from lrpc.bundle.manifest import Manifest
 from lrpc.bundle.names import EXPLAIN, FORWARD
 from lrpc.bundle.store import save_bundle, save_single_file
-from lrpc.bundle.weights import taken_out
+from lrpc.bundle.weights import take_out
 from passes.errors import LrpcError
 
 
@@ -34,7 +34,7 @@ class Bundle:
 
         outside: the values of weights by name; those that a model names and does not hold are among them.
         """
-        return cls(manifest, graphs, taken_out(graphs, outside))
+        return cls(manifest, graphs, take_out(graphs, outside))
 
     @property
     def name(self) -> str:

@@ -18,7 +18,7 @@ import onnx
 from lrpc.bundle.atomic import beside, check_free, replace
 from lrpc.bundle.manifest import Fingerprint, Manifest, read_manifest
 from lrpc.bundle.names import EXPLAIN, FORWARD, SEPARATE
-from lrpc.bundle.weights import WEIGHTS, put_back, size_of, taken_out, write_weights
+from lrpc.bundle.weights import WEIGHTS, put_back, size_of, take_out, write_weights
 from passes.errors import LrpcError
 from passes.loading.file_errors import file_errors
 
@@ -53,7 +53,7 @@ def save_bundle(
 
 def write_graphs(folder: Path, graphs: Mapping[str, onnx.ModelProto], outside: Mapping[str, np.ndarray]) -> None:
     """Write whole models into a folder, their large weights once. outside: see `Bundle.of`."""
-    _write(folder, graphs, taken_out(graphs, outside))
+    _write(folder, graphs, take_out(graphs, outside))
 
 
 def save_single_file(

@@ -16,7 +16,7 @@ _SMALL = 1024
 """Initializers of fewer bytes stay in the graph: shapes, epsilons, biases of small layers."""
 
 
-def taken_out(graphs: Mapping[str, ModelProto], outside: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def take_out(graphs: Mapping[str, ModelProto], outside: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Empty models of their large initializers, in place, and return these by name, in the order of `write_weights`.
 
     The same name in several graphs is the same weight.  outside: see `Bundle.of`.

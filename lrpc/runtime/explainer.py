@@ -72,7 +72,7 @@ class Explainer:
         if cuda_graph and not fused:
             raise LrpcError("cuda_graph replays explain.onnx; it cannot run the separate graphs (fused=False).")
         self.max_batch = max_batch
-        self.bundle = _opened(source, verify)
+        self.bundle = _open(source, verify)
         self.name, self.manifest = self.bundle.name, self.bundle.manifest
         self.engine = Engine(self.bundle, self.providers, self.options, fused)
 
@@ -184,7 +184,7 @@ class Explainer:
         return np.ascontiguousarray(x, np.uint8 if picture else np.float32)
 
 
-def _opened(source: str | Path | Bundle | Compiled, verify: bool) -> Bundle | Stored:
+def _open(source: str | Path | Bundle | Compiled, verify: bool) -> Bundle | Stored:
     if isinstance(source, (str, Path)):
         return load_bundle(Path(source), verify)
     return source if isinstance(source, Bundle) else source.bundle

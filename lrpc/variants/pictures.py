@@ -30,9 +30,9 @@ class Pictures:
 
     def check(self, graph: Graph) -> None:
         """Raise LrpcError where a model cannot be compiled so."""
-        wanted = [f"--{name}" for name in ("preprocess", "heatmap") if getattr(self, name)]
-        if not wanted:
+        if not self:
             return
+        wanted = [f"--{name}" for name in ("preprocess", "heatmap") if getattr(self, name)]
         if self.preprocess not in (None, *PREPROCESS):
             raise LrpcError(f"There is no preprocess={self.preprocess!r}.", hint=f"There are: {', '.join(PREPROCESS)}.")
         shape = (static_shape(graph.inputs[0]) or ())[1:]
